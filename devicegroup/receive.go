@@ -1,0 +1,139 @@
+package devicegroup
+
+import (
+	"time"
+
+	"openmediator/d2m"
+	"openmediator/reflect"
+)
+
+// Receive handles one D2M message of a device, any but Proxy. message is not kept. What cannot be understood, or does
+// not belong here, ends this connection alone (B40).
+func (g *Group) Receive(now time.Time, c *Conn, message []byte) {
+	g.now = now
+	if !g.has(c) {
+		return
+	}
+	if !c.informed.IsZero() && now.Sub(c.informed) > confirmAfter {
+		g.confirm(c.slot)
+	}
+	kind, payload, err := d2m.Split(message)
+	if err == nil {
+		err = g.dispatch(c, kind, payload)
+	}
+	if err != nil {
+		g.detach(c, Close{d2m.CloseProtocolError, err.Error()})
+	}
+}
+
+// misplaced is the error of a message that may not be sent at this point.
+type misplaced d2m.Type
+
+func (m misplaced) Error() string { return d2m.Type(m).String() + " is out of place" }
+
+func (g *Group) dispatch(c *Conn, kind d2m.Type, payload []byte) error {
+	switch kind {
+	case d2m.TypeReflect:
+		return handle(g, c, payload, d2m.ParseReflect, (*Group).reflect)
+	case d2m.TypeReflectedAck:
+		return handle(g, c, payload, d2m.ParseReflectedAck, (*Group).acknowledge)
+	case d2m.TypeGetDevicesInfo:
+		return handle(g, c, payload, d2m.ParseGetDevicesInfo, (*Group).devicesInfo)
+	case d2m.TypeDropDevice:
+		return handle(g, c, payload, d2m.ParseDropDevice, (*Group).dropDevice)
+	case d2m.TypeSetSharedDeviceData:
+		return handle(g, c, payload, d2m.ParseSetSharedDeviceData, (*Group).setShared)
+	default:
+		return misplaced(kind)
+	}
+}
+
+// handle parses a payload and gives it to the handler of its type.
+func handle[M any](g *Group, c *Conn, payload []byte, parse func([]byte) (M, error), with func(*Group, *Conn, M)) error {
+	m, err := parse(payload)
+	if err == nil {
+		with(g, c, m)
+	}
+	return err
+}
+
+// reflect takes a message for all other slots (B14 to B16, B20, B22, B23).
+func (g *Group) reflect(c *Conn, r d2m.Reflect) {
+	if r.Flags&d2m.FlagEphemeral != 0 {
+		g.reflectEphemeral(c, r)
+		return
+	}
+	timestamp := g.stamp()
+	ack := effect{kind: effectAck, conn: c, number: uint64(r.ID), timestamp: timestamp}
+	if len(g.slots) == 1 {
+		g.storeLazily()
+		g.emit(ack)
+		return
+	}
+	if g.full || g.queue.Bytes()+int64(len(r.Envelope)) > g.config.GroupBytes {
+		g.note(GroupLimit)
+		g.detach(c, Close{d2m.CloseInternal, "storage limit reached"})
+		return
+	}
+	m := reflect.Message{Place: g.draw(), Timestamp: timestamp, Sender: c.slot.device, Envelope: r.Envelope}
+	chunk := g.storeMessage(len(r.Envelope))
+	g.queue.Append(m.Place, m.Sender, chunk, chunk.Append(m))
+	ack.cost = len(r.Envelope)
+	g.emit(ack)
+	g.emit(effect{kind: effectPublish, number: m.Place + 1})
+	g.limitQueues()
+}
+
+func (g *Group) reflectEphemeral(c *Conn, r d2m.Reflect) {
+	g.storeLazily()
+	number := g.draw()
+	frame := d2m.Reflected{
+		Flags:     d2m.FlagEphemeral,
+		ID:        d2m.ReflectedID(number),
+		Timestamp: g.stamp(),
+		Envelope:  r.Envelope,
+	}.Append(nil)
+	for _, s := range g.slots {
+		if s.conn != nil && s.conn != c {
+			g.emit(effect{kind: effectEphemeral, conn: s.conn, number: number, frame: frame})
+		}
+	}
+	g.emit(effect{kind: effectCredit, conn: c, cost: len(frame)})
+}
+
+// limitQueues drops the slots for which too much waits (B22).
+func (g *Group) limitQueues() {
+	for i := 0; i < len(g.slots); i++ {
+		s := g.slots[i]
+		messages, bytes := s.cursor.Waiting()
+		switch {
+		case messages > g.config.QueueMessages || bytes > g.config.QueueBytes:
+			g.note(QueueLimit)
+			g.drop(s, Close{d2m.CloseQueueLimit, "reflection queue limit reached"})
+			i--
+		case messages > g.config.QueueMessages/2 || bytes > g.config.QueueBytes/2:
+			if !s.warned {
+				s.warned = true
+				g.note(QueueHalfFull)
+			}
+		}
+	}
+}
+
+// acknowledge takes a ReflectedAck (B17 to B19).
+func (g *Group) acknowledge(c *Conn, a d2m.ReflectedAck) {
+	drawn := g.next - 1
+	if ahead := uint32(a.ID) - uint32(drawn); ahead != 0 && ahead < 1<<31 {
+		g.detach(c, Close{d2m.CloseUnknownMessageAcked, "acknowledged a message that was never sent"})
+		return
+	}
+	behind := uint64(uint32(drawn) - uint32(a.ID))
+	number := drawn - behind
+	if behind > drawn || number > c.given || c.given == 0 {
+		return
+	}
+	g.confirm(c.slot)
+	if g.queue.Ack(c.slot.cursor, number) {
+		g.storeLazily()
+	}
+}

@@ -1,0 +1,349 @@
+package mediator
+
+import (
+	"sync"
+	"time"
+
+	"openmediator/d2m"
+	"openmediator/devicegroup"
+	"openmediator/reflect"
+)
+
+// groups are the device groups that are in use: connected to, or with something left to be stored.
+type groups struct {
+	server    *Server
+	committer *reflect.Committer
+	alarms    *alarms
+
+	mu    sync.Mutex
+	inUse map[d2m.GroupID]*group
+}
+
+// group is the place of a device group in the server. Whoever holds its lock owns the group.
+type group struct {
+	groups *groups
+	id     d2m.GroupID
+
+	users int // guarded by groups.mu: connections and others that need it; at 0 it is given up
+
+	mu     sync.Mutex
+	core   *devicegroup.Group // nil until claimed, and again when it has failed
+	flight *devicegroup.Group // whose batch is with the committer
+	urgent bool               // added to the committer
+	lazy   bool               // added to the committer as what can wait
+	tail   int                // bytes in memory, as counted by the server
+	alarm  time.Time          // when the alarm rings
+}
+
+func newGroups(s *Server) *groups {
+	gs := &groups{server: s, committer: reflect.NewCommitter(s.store), inUse: make(map[d2m.GroupID]*group)}
+	gs.alarms = newAlarms(gs.tick)
+	return gs
+}
+
+// restoreAlarms sets the alarms of the groups that are stored: slots expire in a group that nobody visits, too (B34).
+func (gs *groups) restoreAlarms() error {
+	s := gs.server
+	return s.store.Groups(func(id d2m.GroupID, state []byte) error {
+		at, ok, err := devicegroup.StoredDeadline(s.config.Group, state, s.leftAt())
+		if ok {
+			gs.alarms.set(id, at)
+		}
+		return err
+	})
+}
+
+// close stores what is left and gives all groups up. No connection is there any more.
+func (gs *groups) close() {
+	gs.alarms.close()
+	gs.committer.Close()
+}
+
+// enter returns a group and keeps it in use until exit.
+func (gs *groups) enter(id d2m.GroupID) *group {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	g := gs.inUse[id]
+	if g == nil {
+		g = &group{groups: gs, id: id}
+		gs.inUse[id] = g
+	}
+	g.users++
+	return g
+}
+
+// exit ends what enter began. The last one out gives the group back to the store, if nothing is left to be stored.
+func (gs *groups) exit(g *group) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	g.users--
+	gs.retire(g)
+}
+
+// retire forgets a group that nobody uses. gs.mu is held.
+func (gs *groups) retire(g *group) {
+	if g.users > 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.urgent || g.lazy || g.flight != nil {
+		return
+	}
+	if g.core != nil {
+		gs.server.store.Release(g.id, g.core.Epoch())
+		g.abandon()
+	}
+	delete(gs.inUse, g.id)
+}
+
+// abandon forgets the claimed state. g.mu is held.
+func (g *group) abandon() {
+	g.core = nil
+	g.groups.server.addTail(-g.tail)
+	g.tail = 0
+}
+
+// claim makes the group ready for events. g.mu is held.
+func (g *group) claim() error {
+	if g.core != nil {
+		return nil
+	}
+	s := g.groups.server
+	snapshot, err := s.store.Claim(g.id)
+	if err != nil {
+		s.storeFailed(err)
+		return internalError("storage is not available")
+	}
+	g.core, err = devicegroup.New(g.id, s.config.Group, snapshot, s.leftAt())
+	if err != nil {
+		s.storeFailed(err)
+		return internalError("storage is not readable")
+	}
+	return nil
+}
+
+// register gives an authenticated connection into the hands of its group (B6, B7).
+func (gs *groups) register(c *conn, hello *d2m.ClientHello) error {
+	g := gs.enter(c.url.GroupID)
+	if err := g.register(c, hello); err != nil {
+		gs.exit(g)
+		return err
+	}
+	return nil
+}
+
+func (g *group) register(c *conn, hello *d2m.ClientHello) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.claim(); err != nil {
+		return err
+	}
+	if g.core.Slots() == 0 && g.groups.server.crowded.Load() {
+		return internalError("no room for another group")
+	}
+	c.group, c.core = g, g.core
+	c.member = g.core.Register(time.Now(), hello)
+	c.member.Handle = c
+	c.mu.Lock()
+	c.registered = true
+	c.mu.Unlock()
+	g.settle()
+	return nil
+}
+
+// receive hands a message of c to the core, and waits while c must not be read (B21).
+func (g *group) receive(c *conn, message []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.core.SetFull(g.groups.server.full.Load())
+	c.core.Receive(time.Now(), c.member, message)
+	g.settleOf(c.core)
+	for c.member.Blocked() {
+		resume := make(chan struct{})
+		c.resume = resume
+		g.mu.Unlock()
+		<-resume
+		g.mu.Lock()
+	}
+}
+
+// unblock lets the reader of c go on if it waits and may. g.mu is held.
+func (c *conn) unblock() {
+	if c.resume != nil && !c.member.Blocked() {
+		close(c.resume)
+		c.resume = nil
+	}
+}
+
+// next fetches what is to be sent on c (B10).
+func (g *group) next(c *conn, out *devicegroup.Output) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.core.Next(c.member, out)
+	if out.Empty() && !c.member.Dry() {
+		c.core.Drained(time.Now(), c.member)
+		g.settleOf(c.core)
+		c.core.Next(c.member, out)
+	}
+	c.unblock()
+	g.countTail()
+}
+
+func (g *group) written(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.core.Written(time.Now(), c.member)
+}
+
+// end closes a connection of the group from the server's side.
+func (g *group) end(c *conn, why devicegroup.Close) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.core.Close(time.Now(), c.member, why)
+	g.settleOf(c.core)
+}
+
+// over notes that nothing can be sent on c, or nothing read from it, any more.
+func (g *group) over(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.core.End(time.Now(), c.member)
+	c.unblock()
+	g.settleOf(c.core)
+}
+
+// unreadable handles messages for c that could not be read from the store: nothing of the group is certain then (B43).
+// A connection that has left the group meanwhile may miss what was deleted with its slot.
+func (g *group) unreadable(c *conn, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !c.member.Registered() {
+		return
+	}
+	g.groups.server.storeFailed(err)
+	c.core.Fail(err)
+	g.settleOf(c.core)
+}
+
+// tick does what a group's deadline is there for (B34).
+func (gs *groups) tick(id d2m.GroupID) {
+	g := gs.enter(id)
+	defer gs.exit(g)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.alarm = time.Time{}
+	if err := g.claim(); err != nil {
+		gs.alarms.set(id, time.Now().Add(time.Minute))
+		return
+	}
+	g.core.Tick(time.Now())
+	g.settle()
+}
+
+// settle carries out what has followed from an event. g.mu is held.
+func (g *group) settle() { g.settleOf(g.core) }
+
+// settleOf is settle for a core that may have failed meanwhile.
+func (g *group) settleOf(core *devicegroup.Group) {
+	s := g.groups.server
+	for _, member := range core.Woken() {
+		c := member.Handle.(*conn)
+		c.unblock()
+		c.wake()
+	}
+	for _, notice := range core.Notices() {
+		s.logNotice(g.id, notice)
+	}
+	if core != g.core {
+		return
+	}
+	if core.Failed() {
+		g.abandon()
+		return
+	}
+	if leader := core.Probe(); leader != nil {
+		s.pinger.watch(leader.Handle.(*conn))
+	}
+	g.askForCommit()
+	g.countTail()
+	if at, ok := core.Deadline(); ok && !at.Equal(g.alarm) {
+		g.alarm = at
+		g.groups.alarms.set(g.id, at)
+	}
+}
+
+// askForCommit tells the committer what it is not told yet. g.mu is held.
+func (g *group) askForCommit() {
+	switch need := g.core.Needs(); {
+	case need == devicegroup.NeedNow && !g.urgent:
+		g.urgent = true
+		g.groups.committer.Add(g)
+	case need == devicegroup.NeedLater && !g.lazy && !g.urgent:
+		g.lazy = true
+		g.groups.committer.AddLazy(g)
+	}
+}
+
+// countTail keeps the server's account of what is in memory, and forgets if it is too much. g.mu is held.
+func (g *group) countTail() {
+	if g.core == nil {
+		return
+	}
+	s := g.groups.server
+	bytes := g.core.TailBytes()
+	if s.addTail(bytes-g.tail) > int64(s.config.TailBytes) {
+		g.core.Trim(0)
+		s.addTail(g.core.TailBytes() - bytes)
+		bytes = g.core.TailBytes()
+	}
+	g.tail = bytes
+}
+
+// Seal gives the committer what the group has to store.
+func (g *group) Seal() *reflect.Batch {
+	g.mu.Lock()
+	all := !g.urgent // added as what can wait, and that has waited long enough
+	if all {
+		g.lazy = false
+	} else {
+		g.urgent = false
+	}
+	var b *reflect.Batch
+	if g.core != nil {
+		b = g.core.Seal(time.Now(), all)
+	}
+	if b != nil {
+		g.flight = g.core
+	}
+	g.mu.Unlock()
+	if b == nil {
+		g.rest()
+	}
+	return b
+}
+
+// Committed takes the store's answer.
+func (g *group) Committed(b *reflect.Batch, err error) {
+	if err != nil {
+		g.groups.server.storeFailed(err)
+	} else {
+		g.groups.server.storeWorks()
+	}
+	g.mu.Lock()
+	core := g.flight
+	g.flight = nil
+	core.Committed(time.Now(), b, err)
+	g.settleOf(core)
+	g.mu.Unlock()
+	g.rest()
+}
+
+// rest gives the group up if this was all that it was kept for.
+func (g *group) rest() {
+	g.groups.mu.Lock()
+	defer g.groups.mu.Unlock()
+	if g.groups.inUse[g.id] == g {
+		g.groups.retire(g)
+	}
+}

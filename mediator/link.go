@@ -1,0 +1,113 @@
+package mediator
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// closeTimeout is how long the peer is waited for once a connection is being closed (B45).
+	closeTimeout = 5 * time.Second
+
+	// writeSlice is how long a write waits before it looks whether the peer is alive.
+	writeSlice = time.Second
+)
+
+// link is a connection as it comes from the listener, below TLS. A write on it ends when the peer takes nothing and
+// sends nothing for too long (B21): "takes" is bytes that the kernel accepted.
+type link struct {
+	net.Conn
+
+	started time.Time
+	stall   time.Duration
+	heard   atomic.Int64 // when something was read last, as time since started
+	closing atomic.Bool  // less patience from now on
+}
+
+// errStalled ends a write to a peer that is not alive.
+var errStalled = errors.New("peer takes nothing and sends nothing")
+
+func newLink(c net.Conn, stall time.Duration) *link {
+	return &link{Conn: c, started: time.Now(), stall: stall}
+}
+
+// NetConn returns the connection below, like tls.Conn does.
+func (l *link) NetConn() net.Conn { return l.Conn }
+
+func (l *link) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if n > 0 {
+		l.heard.Store(int64(time.Since(l.started)))
+	}
+	return n, err
+}
+
+// lastHeard returns when something was read last.
+func (l *link) lastHeard() time.Time { return l.started.Add(time.Duration(l.heard.Load())) }
+
+func (l *link) Write(p []byte) (written int, err error) {
+	alive := time.Now()
+	for {
+		if err := l.Conn.SetWriteDeadline(time.Now().Add(writeSlice)); err != nil {
+			return written, err
+		}
+		n, err := l.Conn.Write(p[written:])
+		written += n
+		if !errors.Is(err, os.ErrDeadlineExceeded) || written == len(p) {
+			return written, err
+		}
+		now := time.Now()
+		if n > 0 {
+			alive = now
+		}
+		if l.given(now, alive) {
+			return written, errStalled
+		}
+	}
+}
+
+// given says whether the peer is given up; alive is when it took something last.
+func (l *link) given(now, alive time.Time) bool {
+	if l.closing.Load() {
+		return now.Sub(alive) >= closeTimeout
+	}
+	if heard := l.lastHeard(); heard.After(alive) {
+		alive = heard
+	}
+	return now.Sub(alive) >= l.stall
+}
+
+// Listener returns l with the patience of the server for peers that do not read. Serve does this by itself; a TLS
+// listener belongs around what Listener returns.
+func (s *Server) Listener(l net.Listener) net.Listener { return linkListener{l, s.config.StallTimeout} }
+
+type linkListener struct {
+	net.Listener
+	stall time.Duration
+}
+
+func (l linkListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	tuneSocket(c)
+	return newLink(c, l.stall), nil
+}
+
+// linkOf returns the link below a connection, or nil.
+func linkOf(c net.Conn) *link {
+	for {
+		if l, ok := c.(*link); ok {
+			return l
+		}
+		wrapper, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		c = wrapper.NetConn()
+	}
+}

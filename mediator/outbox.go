@@ -1,0 +1,203 @@
+package mediator
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	readBufferSize  = 512 // of an idle connection, bytes
+	writeBufferSize = 256 // holds a control frame whole, so that frames never mix
+	burstSize       = 16 << 10
+	maxUnflushed    = 128 << 10 // above it the connection is not read
+)
+
+var bursts = sync.Pool{New: func() any { b := make([]byte, burstSize); return &b }}
+
+// outbox stands between the WebSocket library and the socket. What the library writes is collected, whoever writes, and
+// goes out when the connection's writer flushes: many frames in one system call, and no frame ever waits behind another
+// one's socket. Reading takes what has arrived in large pieces, and keeps no buffer while nothing arrives.
+type outbox struct {
+	net.Conn
+	stir func() // wakes the writer
+
+	// reader
+	burst *[]byte // from the pool, or nil
+	ahead []byte  // read and not yet taken, mostly a part of burst
+	more  bool    // the last read was full: there may be more at once
+
+	mu     sync.Mutex
+	space  sync.Cond // signalled when data was flushed, and when the outbox ends
+	data   []byte    // to be flushed
+	quiet  bool      // the writer is at work and will flush: it need not be woken
+	ending bool      // the library has closed its side
+	direct bool      // the writer has left: writes go straight to the socket
+}
+
+func newOutbox(c net.Conn, stir func()) *outbox {
+	o := &outbox{Conn: c, stir: stir}
+	o.space.L = &o.mu
+	return o
+}
+
+// Write collects p. It never blocks while there is a writer.
+func (o *outbox) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	if o.direct {
+		o.mu.Unlock()
+		return o.Conn.Write(p)
+	}
+	if o.data == nil {
+		o.data = make([]byte, 0, max(512, len(p)))
+	}
+	o.data = append(o.data, p...)
+	quiet := o.quiet
+	o.mu.Unlock()
+	if !quiet {
+		o.stir()
+	}
+	return len(p), nil
+}
+
+// Close is the library's: nothing more will be written or read. The socket is the writer's to close.
+func (o *outbox) Close() error {
+	o.mu.Lock()
+	o.ending = true
+	o.space.Broadcast()
+	o.mu.Unlock()
+	o.Conn.SetReadDeadline(time.Unix(1, 0))
+	o.stir()
+	return nil
+}
+
+// Read gives what has arrived. While too much waits to be flushed it waits, too.
+func (o *outbox) Read(p []byte) (int, error) {
+	if len(o.ahead) == 0 {
+		o.waitForSpace()
+		if !o.more {
+			n, err := o.Conn.Read(p)
+			o.more = n == len(p) && n == readBufferSize
+			return n, err
+		}
+		if err := o.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, o.ahead)
+	if o.ahead = o.ahead[n:]; len(o.ahead) == 0 && o.burst != nil {
+		bursts.Put(o.burst)
+		o.burst, o.ahead = nil, nil
+	}
+	return n, nil
+}
+
+// fill reads a large piece. It is called when something has probably arrived.
+func (o *outbox) fill() error {
+	o.burst = bursts.Get().(*[]byte)
+	n, err := o.Conn.Read(*o.burst)
+	o.more = n == burstSize
+	if n == 0 {
+		bursts.Put(o.burst)
+		o.burst = nil
+		if err == nil {
+			err = io.ErrNoProgress
+		}
+		return err
+	}
+	o.ahead = (*o.burst)[:n]
+	return nil
+}
+
+func (o *outbox) waitForSpace() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.data) > maxUnflushed && !o.ending {
+		o.space.Wait()
+	}
+}
+
+// collect tells that the writer is at work until it flushes.
+func (o *outbox) collect() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.quiet = true
+}
+
+// append collects bytes of the writer's own, at a frame's boundary.
+func (o *outbox) append(b ...byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.data = append(o.data, b...)
+}
+
+// state says whether something waits to be flushed and whether the library has closed its side.
+func (o *outbox) state() (waiting, ending bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.data) > 0, o.ending
+}
+
+// flush writes what has been collected to the socket. Only the writer calls it.
+func (o *outbox) flush() error {
+	o.mu.Lock()
+	data := o.data
+	o.data, o.quiet = nil, false
+	o.mu.Unlock()
+	if len(data) == 0 {
+		return nil
+	}
+	_, err := o.Conn.Write(data)
+	o.mu.Lock()
+	if o.data == nil && cap(data) <= burstSize && err == nil {
+		o.data = data[:0]
+	}
+	o.space.Broadcast()
+	o.mu.Unlock()
+	return err
+}
+
+// idle gives back memory that is not needed while nothing is written.
+func (o *outbox) idle() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.data) == 0 {
+		o.data = nil
+	}
+}
+
+// passThrough lets later writes go straight to the socket. The writer flushes before and writes nothing after.
+func (o *outbox) passThrough() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.direct = true
+}
+
+// upgrader is the http.ResponseWriter of an upgrade: it hands the library an outbox instead of the connection, and
+// small buffers instead of the server's.
+type upgrader struct {
+	http.ResponseWriter
+	stir func()
+	out  *outbox
+}
+
+// Hijack takes the connection over from the HTTP server.
+func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(u.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	c.SetDeadline(time.Time{})
+	u.out = newOutbox(c, u.stir)
+	if early, _ := rw.Reader.Peek(rw.Reader.Buffered()); len(early) > 0 {
+		u.out.ahead = append([]byte(nil), early...)
+	}
+	if err := rw.Writer.Flush(); err != nil {
+		return nil, nil, err
+	}
+	r := bufio.NewReaderSize(u.out, readBufferSize)
+	return u.out, bufio.NewReadWriter(r, bufio.NewWriterSize(u.out, writeBufferSize)), nil
+}

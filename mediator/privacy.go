@@ -1,0 +1,145 @@
+package mediator
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/rs/zerolog"
+
+	"openmediator/d2m"
+	"openmediator/devicegroup"
+	"openmediator/reflect"
+)
+
+// Privacy is how much of its users the server writes to its log (B42).
+type Privacy uint8
+
+const (
+	PrivacyStrict   Privacy = iota // a pseudonym per connection, nothing else
+	PrivacyOperator                // a pseudonym per group besides, which changes with each start of the server
+	PrivacyFull                    // the device group id and the client's address: for debugging, announced at start
+)
+
+var privacyNames = [...]string{"strict", "operator", "full"}
+
+func (p Privacy) String() string { return privacyNames[p] }
+
+// ParsePrivacy returns the level with this name.
+func ParsePrivacy(name string) (Privacy, error) {
+	for i, n := range privacyNames {
+		if n == name {
+			return Privacy(i), nil
+		}
+	}
+	return 0, fmt.Errorf("privacy: %q is not one of strict, operator, full", name)
+}
+
+// newName returns a pseudonym: it links the lines of one connection and means nothing besides.
+func newName() string {
+	var b [4]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// groupName returns the pseudonym of a group, which nobody can reverse who does not have the key of this start.
+func (s *Server) groupName(group d2m.GroupID) string {
+	mac := hmac.New(sha256.New, s.pseudonyms[:])
+	mac.Write(group[:])
+	return hex.EncodeToString(mac.Sum(nil)[:4])
+}
+
+// connection adds what may be seen of a connection to a line of the log.
+func (s *Server) connection(e *zerolog.Event, c *conn) *zerolog.Event {
+	e = e.Str("connection", c.name)
+	if s.config.Privacy == PrivacyFull {
+		e = e.Stringer("address", c.out.Conn.RemoteAddr())
+	}
+	return s.device(e, c.url.GroupID)
+}
+
+// device adds what may be seen of a group to a line of the log.
+func (s *Server) device(e *zerolog.Event, group d2m.GroupID) *zerolog.Event {
+	switch s.config.Privacy {
+	case PrivacyOperator:
+		return e.Str("group", s.groupName(group))
+	case PrivacyFull:
+		return e.Hex("group", group[:])
+	}
+	return e
+}
+
+func (s *Server) announce() {
+	if s.config.Privacy == PrivacyFull {
+		s.config.Log.Warn().Msg("privacy is off: this log holds the addresses and groups of the users")
+	}
+}
+
+// logEnd logs that a connection ended without a decision of this side.
+func (s *Server) logEnd(c *conn, err error) {
+	kind := networkErrorKind(err)
+	if kind == "" {
+		kind = "closed by the device"
+	}
+	s.connection(s.config.Log.Debug(), c).Str("cause", kind).Msg("connection ended")
+}
+
+// logClose logs a close that this side has decided.
+func (s *Server) logClose(c *conn, why devicegroup.Close) {
+	s.connection(s.config.Log.Info(), c).Uint16("code", uint16(why.Code)).Str("reason", why.Reason).Msg("connection closed")
+}
+
+func (s *Server) logDead(c *conn) {
+	s.connection(s.config.Log.Info(), c).Msg("leader gives no sign of life")
+}
+
+var noticeTexts = [...]string{
+	devicegroup.QueueHalfFull:   "reflection queue of a device is half full",
+	devicegroup.QueueLimit:      "device dropped: its reflection queue reached the limit",
+	devicegroup.GroupLimit:      "message refused: storage limit reached",
+	devicegroup.EphemeralsLost:  "ephemeral messages lost for a device that does not read",
+	devicegroup.SlotExpired:     "device slot expired",
+	devicegroup.LeastRecentDrop: "device dropped to make room for another one",
+}
+
+func (s *Server) logNotice(group d2m.GroupID, n devicegroup.Notice) {
+	s.device(s.config.Log.Warn(), group).Msg(noticeTexts[n])
+}
+
+func (s *Server) logStoreFailed(err error) {
+	kind := "unavailable"
+	if errors.Is(err, reflect.ErrFenced) {
+		kind = "claimed by another writer"
+	}
+	if !s.failing.Swap(true) {
+		s.config.Log.Error().Str("cause", kind).Msg("storage failed: groups that need it are closed, what was not stored was not acknowledged")
+	}
+}
+
+// storeWorks notes that the store did what it was asked, after it had failed.
+func (s *Server) storeWorks() {
+	if s.failing.Load() && s.failing.Swap(false) {
+		s.config.Log.Info().Msg("storage works again")
+	}
+}
+
+// setFull notes whether the store takes messages (B22).
+func (s *Server) setFull(full bool) {
+	switch was := s.full.Swap(full); {
+	case full && !was:
+		s.config.Log.Error().Msg("storage limit reached: messages are refused")
+	case was && !full:
+		s.config.Log.Info().Msg("storage has room again")
+	}
+}
+
+// httpLog takes what the HTTP server logs. The text holds addresses, so only the fact is kept.
+type httpLog struct{ *Server }
+
+func (l httpLog) Write(text []byte) (int, error) {
+	l.config.Log.Debug().Msg("an HTTP connection failed")
+	return len(text), nil
+}

@@ -1,0 +1,330 @@
+package mediator
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"openmediator/d2m"
+	"openmediator/devicegroup"
+	"openmediator/reflect"
+)
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	maxHeaderBytes    = 16 << 10
+	usageInterval     = 5 * time.Second // between two looks at how full the store is
+
+	// Of the store's limit, above how many eighths no new group registers: 70 % of the file system where the limit is
+	// 80 % (B22).
+	crowdedEighths = 7
+)
+
+// Server is a mediator. It is an http.Handler; Serve runs it on a listener.
+type Server struct {
+	// fixed
+	config Config
+	store  reflect.Store
+	random io.Reader
+	// key of the pseudonyms of this start (B42)
+	pseudonyms [32]byte
+	groups     *groups
+	pinger     *pinger
+	logins     chan struct{} // as many tokens as logins are checked at once
+	stop       chan struct{} // closed by Shutdown
+	tasks      sync.WaitGroup
+
+	full    atomic.Bool  // the store takes no more messages (B22)
+	crowded atomic.Bool  // the store takes no more groups
+	failing atomic.Bool  // the store did not do its last work (B43)
+	left    atomic.Int64 // Unix ms: when devices count as gone of which the store does not know (B31)
+	tail    atomic.Int64 // bytes of stored messages in memory
+
+	mu          sync.Mutex
+	count       int // connections, those included that are being upgraded
+	connections map[*conn]struct{}
+	servers     []*http.Server
+	stopping    bool
+	empty       chan struct{} // closed when stopping and the last connection has gone
+}
+
+// New starts a server over a store. The store stays the caller's to close, after Shutdown.
+func New(store reflect.Store, config Config) (*Server, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config:      config,
+		store:       store,
+		random:      rand.Reader,
+		pinger:      newPinger(config.PingInterval),
+		logins:      make(chan struct{}, runtime.GOMAXPROCS(0)),
+		stop:        make(chan struct{}),
+		connections: make(map[*conn]struct{}),
+		empty:       make(chan struct{}),
+	}
+	rand.Read(s.pseudonyms[:])
+	s.left.Store(time.Now().UnixMilli())
+	s.groups = newGroups(s)
+	if err := s.groups.restoreAlarms(); err != nil {
+		s.Shutdown(context.Background())
+		return nil, err
+	}
+	s.lookAtStore()
+	s.tasks.Go(s.watchStore)
+	s.announce()
+	return s, nil
+}
+
+// Serve accepts connections until Shutdown and then returns nil. The listener is closed.
+func (s *Server) Serve(l net.Listener) error {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: readHeaderTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          log.New(httpLog{s}, "", 0),
+		Protocols:         protocols,
+	}
+	if !s.addServer(server) {
+		return l.Close()
+	}
+	err := server.Serve(s.Listener(l))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *Server) addServer(server *http.Server) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false
+	}
+	s.servers = append(s.servers, server)
+	return true
+}
+
+// ServeHTTP answers a request: an upgrade for a valid path becomes a connection, anything else is refused (B1).
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "this server only speaks WebSocket", http.StatusMethodNotAllowed)
+		return
+	}
+	if !asksForUpgrade(r) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		http.Error(w, "this server only speaks WebSocket", http.StatusUpgradeRequired)
+		return
+	}
+	url, err := d2m.ParsePath(r.URL.Path)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	switch err := s.reserve(); err {
+	case nil:
+		s.upgrade(url, w, r)
+	case errStopping:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	default:
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, err.Error(), http.StatusTooManyRequests)
+	}
+}
+
+func asksForUpgrade(r *http.Request) bool {
+	for _, value := range r.Header.Values("Upgrade") {
+		if strings.Contains(strings.ToLower(value), "websocket") {
+			return true
+		}
+	}
+	return false
+}
+
+// upgrade makes a request a connection and starts its reader. The handler returns, so that the HTTP server forgets it.
+func (s *Server) upgrade(url d2m.ClientURLInfo, w http.ResponseWriter, r *http.Request) {
+	c := &conn{server: s, url: url, name: newName(), parts: 2}
+	u := &upgrader{ResponseWriter: w, stir: c.wake}
+	ws, err := websocket.Accept(u, r, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // any Origin: authentication is the challenge (B1)
+		OnPongReceived:     func(context.Context, []byte) { c.pong() },
+	})
+	if err != nil {
+		if u.out != nil {
+			u.out.Conn.Close()
+		}
+		s.unreserve()
+		return
+	}
+	ws.SetReadLimit(-1) // readFrom has its own, which can answer 4010
+	c.ws, c.out, c.link = ws, u.out, linkOf(u.out.Conn)
+	s.adopt(c)
+	go c.run()
+}
+
+var (
+	errStopping = errors.New("server is stopping")
+	errTooMany  = errors.New("too many connections")
+)
+
+// reserve makes room for a connection, unreserve gives it back.
+func (s *Server) reserve() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stopping:
+		return errStopping
+	case s.count >= s.config.MaxConnections:
+		return errTooMany
+	}
+	s.count++
+	return nil
+}
+
+func (s *Server) unreserve() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count--
+	if s.stopping && s.count == 0 {
+		close(s.empty)
+	}
+}
+
+// adopt makes a connection known; one that comes too late is told at once.
+func (s *Server) adopt(c *conn) {
+	s.pinger.add(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connections[c] = struct{}{}
+	if s.stopping {
+		c.close = &shutdown
+	}
+}
+
+func (s *Server) remove(c *conn) {
+	s.pinger.remove(c)
+	s.mu.Lock()
+	delete(s.connections, c)
+	s.mu.Unlock()
+	s.unreserve()
+}
+
+// Connections returns how many connections there are, closing ones included.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count
+}
+
+// shutdown is how connections end when the server does (B41).
+var shutdown = devicegroup.Close{Code: d2m.CloseGoingAway, Reason: "server is shutting down"}
+
+// Shutdown ends the server: no new connection, each open one closed with 1001, everything acknowledged in the store
+// (B41). Connections that are still there when ctx ends are cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	open, first := s.refuseNew()
+	if !first {
+		return nil
+	}
+	close(s.stop)
+	for _, c := range open {
+		c.end(shutdown)
+	}
+	err := s.awaitConnections(ctx)
+	s.pinger.close()
+	s.groups.close()
+	s.tasks.Wait()
+	return err
+}
+
+// refuseNew closes the listeners and returns the open connections. It does so once.
+func (s *Server) refuseNew() (open []*conn, first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return nil, false
+	}
+	s.stopping = true
+	for _, server := range s.servers {
+		server.Close()
+	}
+	for c := range s.connections {
+		open = append(open, c)
+	}
+	if s.count == 0 {
+		close(s.empty)
+	}
+	return open, true
+}
+
+func (s *Server) awaitConnections(ctx context.Context) error {
+	select {
+	case <-s.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for c := range s.connections {
+		c.out.Conn.Close()
+	}
+	s.mu.Unlock()
+	<-s.empty
+	return ctx.Err()
+}
+
+// checkResponse checks a challenge response, no more at once than there are processors, so that logins do not starve
+// the rest.
+func (s *Server) checkResponse(v *d2m.Verifier, group d2m.GroupID, response *[d2m.ResponseSize]byte) bool {
+	s.logins <- struct{}{}
+	defer func() { <-s.logins }()
+	return v.Check(group, response)
+}
+
+func (s *Server) leftAt() time.Time { return time.UnixMilli(s.left.Load()) }
+
+// addTail counts memory, in bytes, and returns the sum.
+func (s *Server) addTail(bytes int) int64 { return s.tail.Add(int64(bytes)) }
+
+// watchStore looks regularly how full the store is.
+func (s *Server) watchStore() {
+	ticker := time.NewTicker(usageInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-ticker.C:
+			s.lookAtStore()
+		}
+	}
+}
+
+func (s *Server) lookAtStore() {
+	used, limit, err := s.store.Usage()
+	if err != nil || limit == 0 {
+		return
+	}
+	s.setFull(used >= limit)
+	s.crowded.Store(used >= limit/8*crowdedEighths)
+}
+
+// storeFailed notes that the store did not do what it was asked (B43).
+func (s *Server) storeFailed(err error) {
+	s.left.Store(time.Now().UnixMilli())
+	s.logStoreFailed(err)
+}

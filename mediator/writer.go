@@ -1,0 +1,195 @@
+package mediator
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"openmediator/devicegroup"
+)
+
+// pingFrame is a WebSocket ping without payload. It is written as bytes, since the library would wait for the pong.
+var pingFrame = []byte{0x89, 0x00}
+
+var outputs = sync.Pool{New: func() any { return new(devicegroup.Output) }}
+
+// wake makes the writer look for something to write. It never blocks.
+func (c *conn) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dirty = true
+	if !c.writing {
+		c.writing = true
+		go c.write()
+	}
+}
+
+// write sends what there is to be sent until there is nothing more. It runs in a goroutine of its own, one at a time per
+// connection, and it alone closes the socket.
+func (c *conn) write() {
+	out := outputs.Get().(*devicegroup.Output)
+	defer func() {
+		out.Reset()
+		outputs.Put(out)
+	}()
+	for c.takeTurn() {
+		ended, err := c.writeTurn(out)
+		if err != nil || ended {
+			c.hangUp()
+			return // writing stays set: nobody writes to this connection any more
+		}
+	}
+}
+
+// takeTurn says whether there may be something to write; if not, the writer has to stop.
+func (c *conn) takeTurn() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.dirty {
+		c.out.idle()
+		c.writing = false
+		return false
+	}
+	c.dirty = false
+	return true
+}
+
+// writeTurn sends what is there now. It reports whether the connection has ended.
+func (c *conn) writeTurn(out *devicegroup.Output) (ended bool, err error) {
+	for {
+		more, err := c.collect(out)
+		if err != nil {
+			return false, err
+		}
+		if err := c.out.flush(); err != nil {
+			return false, err
+		}
+		if out.Close != nil {
+			c.sendClose(*out.Close)
+			return true, nil
+		}
+		if waiting, ending := c.out.state(); ending && !waiting {
+			return true, nil
+		}
+		if !more {
+			return false, nil
+		}
+		c.sent()
+	}
+}
+
+// collect fills the outbox with the frames that go out next. It reports whether there may be more.
+func (c *conn) collect(out *devicegroup.Output) (more bool, err error) {
+	c.out.collect()
+	early, why, registered, ping := c.takeOwn()
+	if ping {
+		c.out.append(pingFrame...)
+	}
+	if err := c.sendFrames(&early); err != nil {
+		return false, err
+	}
+	out.Reset()
+	if registered {
+		c.group.next(c, out)
+		if err := c.sendFrames(&out.Frames); err != nil {
+			return false, err
+		}
+		if err := c.sendFetched(out); err != nil {
+			return false, err
+		}
+	}
+	more = !out.Empty()
+	if out.Close == nil {
+		out.Close = why
+	}
+	return more, nil
+}
+
+// takeOwn takes what the connection has to send without its group.
+func (c *conn) takeOwn() (early devicegroup.Frames, why *devicegroup.Close, registered, ping bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	early, c.early = c.early, devicegroup.Frames{}
+	ping, c.pingDue = c.pingDue, false
+	if ping {
+		c.pinged = time.Now()
+		c.unanswered++
+	}
+	return early, c.close, c.registered, ping
+}
+
+func (c *conn) sendFrames(f *devicegroup.Frames) error {
+	start := 0
+	for _, end := range f.Ends {
+		if err := c.ws.Write(context.Background(), websocket.MessageBinary, f.Data[start:end]); err != nil {
+			return err
+		}
+		start = end
+	}
+	return nil
+}
+
+// sendFetched reads from the store what is not in memory any more.
+func (c *conn) sendFetched(out *devicegroup.Output) error {
+	if len(out.Fetch) == 0 {
+		return nil
+	}
+	out.Frames.Reset()
+	err := c.server.store.Read(c.url.GroupID, c.core.Epoch(), out.Fetch, func(_ int, record []byte) error {
+		return out.AppendReflected(record)
+	})
+	if err != nil {
+		c.group.unreadable(c, err)
+		return nil
+	}
+	return c.sendFrames(&out.Frames)
+}
+
+// sent notes that what its group has handed out is with the kernel.
+func (c *conn) sent() {
+	if !c.informed {
+		c.informed = true
+		c.group.written(c)
+	}
+}
+
+// sendClose sends a Close frame and waits for the peer's, reading and discarding, 5 s at most (B45).
+func (c *conn) sendClose(why devicegroup.Close) {
+	c.server.logClose(c, why)
+	c.out.passThrough()
+	if c.link != nil {
+		c.link.closing.Store(true)
+	}
+	c.out.Conn.SetReadDeadline(time.Now().Add(closeTimeout))
+	err := c.ws.Close(websocket.StatusCode(why.Code), closeReason(why.Reason))
+	if err != nil {
+		linger(c.out.Conn)
+	}
+}
+
+// linger ends the sending side and reads on for as long as the read deadline allows: a socket that is closed while
+// something arrives sends a reset, which would eat the Close frame.
+func linger(nc net.Conn) {
+	if half, ok := nc.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+	io.Copy(io.Discard, nc)
+}
+
+// hangUp ends the connection for good.
+func (c *conn) hangUp() {
+	c.ws.CloseNow()
+	c.out.Close()
+	c.out.Conn.Close()
+	c.mu.Lock()
+	registered := c.registered
+	c.mu.Unlock()
+	if registered {
+		c.group.over(c)
+	}
+	c.part()
+}
