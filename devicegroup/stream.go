@@ -144,6 +144,9 @@ func (g *Group) Next(c *Conn, out *Output) {
 // nextOfStream moves one frame of c's stream to out. It reports false if there is none that may go out in this flush.
 func (g *Group) nextOfStream(c *Conn, out *Output) bool {
 	item, waits := g.queue.Next(c.slot.cursor, c.cursor, g.visible)
+	if !waits {
+		c.cursor = max(c.cursor, g.visible)
+	}
 	fetching := len(out.Fetch) > 0
 	switch {
 	case len(c.placed) > 0 && (!waits || c.placed[0].at <= item.Number):
@@ -198,7 +201,6 @@ func (g *Group) pending(c *Conn) bool {
 type tailChunk struct {
 	*reflect.Chunk
 	size int
-	end  uint64 // all its numbers are below
 }
 
 // keep holds a stored chunk in memory until all connections have it, and the older ones as far as there is room.
@@ -206,7 +208,7 @@ func (g *Group) keep(chunk *reflect.Chunk) {
 	if chunk.Data == nil {
 		return
 	}
-	g.tail = append(g.tail, tailChunk{chunk, len(chunk.Data), g.next})
+	g.tail = append(g.tail, tailChunk{chunk, len(chunk.Data)})
 	g.tailBytes += len(chunk.Data)
 	g.Trim(g.config.TailBytes)
 }
@@ -219,7 +221,7 @@ func (g *Group) TailBytes() int {
 			handed = min(handed, s.conn.cursor)
 		}
 	}
-	for len(g.tail) > 0 && (g.tail[0].Data == nil || g.tail[0].end <= handed) {
+	for len(g.tail) > 0 && (g.tail[0].Data == nil || g.tail[0].End() <= handed) {
 		g.dropTail()
 	}
 	return g.tailBytes

@@ -67,9 +67,12 @@ func (o *outbox) Write(p []byte) (int, error) {
 func (o *outbox) Close() error {
 	o.mu.Lock()
 	o.ending = true
+	direct := o.direct
 	o.space.Broadcast()
 	o.mu.Unlock()
-	o.Conn.SetReadDeadline(time.Unix(1, 0))
+	if !direct { // else the writer has set a deadline, until which it reads itself
+		o.Conn.SetReadDeadline(time.Unix(1, 0))
+	}
 	o.stir()
 	return nil
 }

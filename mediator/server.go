@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	readHeaderTimeout = 10 * time.Second
-	maxHeaderBytes    = 16 << 10
-	usageInterval     = 5 * time.Second // between two looks at how full the store is
+	requestTimeout = 10 * time.Second // for a request to arrive whole
+	maxHeaderBytes = 16 << 10
+	usageInterval  = 5 * time.Second // between two looks at how full the store is
 
 	// Of the store's limit, above how many eighths no new group registers: 70 % of the file system where the limit is
 	// 80 % (B22).
@@ -93,11 +93,13 @@ func (s *Server) Serve(l net.Listener) error {
 	protocols.SetHTTP1(true)
 	server := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: readHeaderTimeout,
+		ReadHeaderTimeout: requestTimeout,
+		ReadTimeout:       requestTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(httpLog{s}, "", 0),
 		Protocols:         protocols,
 	}
+	server.SetKeepAlivesEnabled(false)
 	if !s.addServer(server) {
 		return l.Close()
 	}

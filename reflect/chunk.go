@@ -18,7 +18,8 @@ type Chunk struct {
 	Key  uint64 // given by the store; rises with the order of appending; 0 until the group has heard of it
 	Data []byte // nil once it is not kept in memory any more
 
-	waited int // messages of this chunk that some slot waits for
+	waited int    // messages of this chunk that some slot waits for
+	end    uint64 // all numbers of its messages are below
 }
 
 const (
@@ -51,6 +52,9 @@ func NewChunk(group d2m.GroupID, capacity int) *Chunk {
 	data := make([]byte, 0, max(capacity, chunkHeaderSize))
 	return &Chunk{Data: append(data, group[:]...)}
 }
+
+// End returns a number that is above those of all its messages in the queue.
+func (c *Chunk) End() uint64 { return c.end }
 
 // Append adds the record of m and returns where it stands; the Key of the location is not known yet. The envelope is
 // copied.

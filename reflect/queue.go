@@ -84,6 +84,7 @@ func (q *Queue) Append(number uint64, sender d2m.DeviceID, chunk *Chunk, at Loca
 		return false
 	}
 	chunk.waited++
+	chunk.end = number + 1
 	q.bytes += int64(e.size)
 	q.entries = append(q.entries, e)
 	return true
