@@ -101,23 +101,28 @@ func (g *Group) reflectEphemeral(c *Conn, r d2m.Reflect) {
 	g.emit(effect{kind: effectCredit, conn: c, cost: len(frame)})
 }
 
-// limitQueues drops the slots for which too much waits (B22).
+// limitQueues drops the slots for which too much waits, and warns at half (B22).
 func (g *Group) limitQueues() {
 	for i := 0; i < len(g.slots); i++ {
 		s := g.slots[i]
-		messages, bytes := s.cursor.Waiting()
-		switch {
-		case messages > g.config.QueueMessages || bytes > g.config.QueueBytes:
+		switch fill := g.fill(s); {
+		case fill > 1:
 			g.note(QueueLimit)
 			g.drop(s, Close{d2m.CloseQueueLimit, "reflection queue limit reached"})
 			i--
-		case messages > g.config.QueueMessages/2 || bytes > g.config.QueueBytes/2:
-			if !s.warned {
-				s.warned = true
-				g.note(QueueHalfFull)
-			}
+		case fill > 0.5 && !s.warned:
+			s.warned = true
+			g.note(QueueHalfFull)
+		case fill < 0.25:
+			s.warned = false
 		}
 	}
+}
+
+// fill returns how much waits for a slot, as a part of what may.
+func (g *Group) fill(s *slot) float64 {
+	messages, bytes := s.cursor.Waiting()
+	return max(float64(messages)/float64(g.config.QueueMessages), float64(bytes)/float64(g.config.QueueBytes))
 }
 
 // acknowledge takes a ReflectedAck (B17 to B19).
