@@ -113,8 +113,6 @@ func (g *Group) limitQueues() {
 		case fill > 0.5 && !s.warned:
 			s.warned = true
 			g.note(QueueHalfFull)
-		case fill < 0.25:
-			s.warned = false
 		}
 	}
 }
@@ -140,5 +138,6 @@ func (g *Group) acknowledge(c *Conn, a d2m.ReflectedAck) {
 	g.confirm(c.slot)
 	if g.queue.Ack(c.slot.cursor, number) {
 		g.storeLazily()
+		c.slot.warned = c.slot.warned && g.fill(c.slot) >= 0.25
 	}
 }
