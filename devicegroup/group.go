@@ -69,6 +69,9 @@ func New(id d2m.GroupID, config Config, snapshot *reflect.Snapshot, left time.Ti
 	}
 	g.restoreBlobs(snapshot.Blobs)
 	g.visible = g.next
+	if g.queue.HasDead() {
+		g.storeSoon()
+	}
 	return g, nil
 }
 
