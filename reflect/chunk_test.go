@@ -40,7 +40,7 @@ func TestChunkLayout(t *testing.T) {
 	chunk := NewChunk(d2m.GroupID{0: 0x11, 31: 0x22}, 1000)
 	chunk.Append(Message{Lock: 0x01020304, Place: 0x1112131415161718, Timestamp: 0x2122232425262728, Sender: 0x3132333435363738, Envelope: []byte{0xe0, 0xe1}})
 	want := "1100000000000000000000000000000000000000000000000000000000000022" +
-		"ca04dd00" + "02000000" + "04030201" + "1817161514131211" + "2827262524232221" + "3837363534333231" + "e0e1"
+		"1031ea7f" + "02000000" + "04030201" + "1817161514131211" + "2827262524232221" + "3837363534333231" + "e0e1"
 	if got := hex.EncodeToString(chunk.Data); got != want {
 		t.Fatalf("chunk is\n%s, want\n%s", got, want)
 	}

@@ -1,0 +1,82 @@
+package boltstore
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+var errNoDirectory = errors.New("it is not a directory")
+
+// makeDirectory makes a directory, and those above it, unless they are there, and syncs the one above each.
+func makeDirectory(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return errNoDirectory
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	above := filepath.Dir(filepath.Clean(dir))
+	if err := makeDirectory(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil { // the umask may have taken from it
+		return err
+	}
+	return syncDirectory(above)
+}
+
+// createFile makes an empty file that only its owner may use, in place of one that may be there.
+func createFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Chmod(0o600), file.Close())
+}
+
+// replace puts the new file in the place of the old one, durably.
+func replace(dir string) error {
+	if err := os.Rename(filepath.Join(dir, newName), filepath.Join(dir, fileName)); err != nil {
+		return err
+	}
+	return syncDirectory(dir)
+}
+
+// directoryLock keeps other servers off a directory. bbolt's lock on the file is not enough: it is on one file, and
+// recovery puts another in its place.
+type directoryLock struct{ file *os.File }
+
+func lockDirectory(dir string) (*directoryLock, error) {
+	path := filepath.Join(dir, lockName)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockTimeout / 10) {
+		if err = lockFile(file); !errors.Is(err, ErrInUse) || time.Now().After(end) {
+			break
+		}
+	}
+	if err == nil {
+		err = file.Chmod(0o600)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &directoryLock{file}, nil
+}
+
+// release gives the directory back. The file stays: whoever removed it could take it from under another server.
+func (l *directoryLock) release() { _ = l.file.Close() }

@@ -1,0 +1,148 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"openmediator/d2m"
+	"openmediator/reflect"
+)
+
+// Names in the directory.
+const (
+	fileName = "mediator.db"
+	newName  = "mediator.db.new"
+	lockName = "mediator.lock"
+)
+
+// ErrInUse says that another process has the directory open.
+var ErrInUse = errors.New("in use by another server")
+
+// Open opens the store in a directory; both are made if they are not there. What it returns as an error is one sentence
+// for the operator that names the directory. It wraps ErrInUse (after half a second of trying) or ErrNewer where that is
+// the reason. A file that it refuses has not been touched.
+func Open(dir string, options Options) (*Store, error) {
+	s, err := open(dir, options)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", dir, plain(err))
+	}
+	return s, nil
+}
+
+func open(dir string, options Options) (s *Store, err error) {
+	if err := makeDirectory(dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			lock.release()
+		}
+	}()
+	if err := os.Remove(filepath.Join(dir, newName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, fileName)); errors.Is(err, fs.ErrNotExist) {
+		if err := create(dir, options.noSync); err != nil {
+			return nil, err
+		}
+	}
+	file, held, err := openFile(dir, options.noSync)
+	if err != nil {
+		return nil, err
+	}
+	s = &Store{dir: dir, options: options, lock: lock, claims: make(map[d2m.GroupID]reflect.Epoch)}
+	s.turn.L = &s.mu
+	s.file = file
+	s.hold(held)
+	return s, nil
+}
+
+// openFile checks the file of a directory from end to end, opens it and reads what is kept in memory of it.
+func openFile(dir string, noSync bool) (*boltFile, contents, error) {
+	path := filepath.Join(dir, fileName)
+	if err := inspect(path); err != nil {
+		return nil, contents{}, err
+	}
+	file, err := openBolt(path, false, noSync)
+	if err != nil {
+		return nil, contents{}, err
+	}
+	held, err := load(file)
+	if err != nil {
+		return nil, contents{}, errors.Join(err, file.close())
+	}
+	return file, held, nil
+}
+
+// inspect refuses a file that bbolt must not be let at, or that is not ours. It only reads.
+func inspect(path string) error {
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
+		return fmt.Errorf("%w: it is empty", errPages) // bbolt would make a store of it
+	}
+	file, err := openBolt(path, true, false)
+	if err != nil {
+		return err
+	}
+	var t tree
+	err = file.view(func(tx *bbolt.Tx) error {
+		t = treeOf(tx)
+		return nil
+	})
+	if err == nil {
+		err = walk(file.os, t, nil)
+	}
+	if err == nil {
+		err = file.view(checkSchema)
+	}
+	return errors.Join(err, file.close())
+}
+
+// create makes an empty store in a directory that has none.
+func create(dir string, noSync bool) error {
+	path := filepath.Join(dir, newName)
+	if err := createFile(path); err != nil {
+		return err
+	}
+	file, err := openBolt(path, false, noSync)
+	if err != nil {
+		return err
+	}
+	err = file.update(makeSchema, (*bbolt.Tx).Commit)
+	if err := errors.Join(err, file.close()); err != nil {
+		return err
+	}
+	return replace(dir)
+}
+
+// hold takes over what was read of a file that is opened now. s.writing and s.mu are held, or s is new.
+func (s *Store) hold(c contents) {
+	s.pageSize, s.txid, s.chunks = c.tree.pageSize, c.tree.txid, c.chunks
+	s.lastKey = max(s.lastKey, c.lastKey)
+}
+
+// plain makes one sentence of what can be wrong with a directory.
+func plain(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	var system syscall.Errno
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return ErrInUse
+	case errors.Is(err, ErrInUse), errors.Is(err, ErrNewer), errors.Is(err, errNoDirectory):
+		return err
+	case errors.As(err, &path), errors.As(err, &link), errors.As(err, &system):
+		return err
+	}
+	return fmt.Errorf("%w (%w); restore a backup or move it away", errForeign, err)
+}
