@@ -1,0 +1,197 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"openmediator/client"
+	"openmediator/d2m"
+)
+
+func TestCloseSends1000AndWaitsForAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		d := start(t, f.config())
+		p := f.register()
+		synctest.Wait()
+		closed := make(chan struct{})
+		go func() { d.Close(); close(closed) }()
+		synctest.Wait()
+		select {
+		case <-closed:
+			t.Error("Close has not waited for the server's Close")
+		default:
+		}
+		if code := p.receiveEnd(); code != websocket.StatusNormalClosure {
+			t.Errorf("closed with %d, want 1000", code)
+		}
+		<-closed
+		if !errors.Is(d.Err(), client.ErrClosed) {
+			t.Errorf("ended with %v", d.Err())
+		}
+		d.Close() // once more does no harm
+	})
+}
+
+func TestCloseOfServerThatDoesNotAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		d := start(t, f.config())
+		p := f.register()
+		// A server that reads nothing, with much on its way to it.
+		for range 40 {
+			go d.ReflectSealed(t.Context(), make([]byte, d2m.MaxEnvelopeSize))
+		}
+		synctest.Wait()
+		before := time.Now()
+		d.Close()
+		if took := time.Since(before); took > 10*time.Second {
+			t.Errorf("Close took %v", took)
+		}
+		p.socket.CloseNow()
+	})
+}
+
+func TestCloseWithoutConnection(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		d := start(t, f.config()) // waits for the network
+		synctest.Wait()
+		before := time.Now()
+		d.Close()
+		if took := time.Since(before); took > 0 {
+			t.Errorf("Close took %v", took)
+		}
+
+		d = start(t, f.config())
+		f.accept().socket.CloseNow()
+		synctest.Wait() // and now between two attempts
+		before = time.Now()
+		d.Close()
+		if took := time.Since(before); took > 0 {
+			t.Errorf("Close took %v", took)
+		}
+
+		d = start(t, f.config())
+		f.accept() // and now for ServerHello
+		synctest.Wait()
+		d.Close()
+		if !errors.Is(d.Err(), client.ErrClosed) {
+			t.Errorf("ended with %v", d.Err())
+		}
+	})
+}
+
+// What is being handled when Close is called is acked, unless it is given up;
+// nothing more is begun.
+func TestCloseWaitsForReceive(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		config := f.config()
+		entered, release := make(chan struct{}), make(chan struct{})
+		count := 0
+		config.Receive = func(ctx context.Context, _ client.Message) error {
+			count++
+			entered <- struct{}{}
+			<-ctx.Done()
+			<-release
+			return nil
+		}
+		d := start(t, config)
+		p := f.register()
+		p.send(d2m.Reflected{ID: 1, Envelope: sealText(t, "one")}, d2m.Reflected{ID: 2, Envelope: sealText(t, "two")})
+		<-entered
+		closed := make(chan struct{})
+		go func() { d.Close(); close(closed) }()
+		synctest.Wait()
+		close(release)
+		if ack := receive[d2m.ReflectedAck](p); ack.ID != 1 {
+			t.Errorf("acked %d, want 1", ack.ID)
+		}
+		if code := p.receiveEnd(); code != websocket.StatusNormalClosure {
+			t.Errorf("closed with %d, want 1000", code)
+		}
+		<-closed
+		if count != 1 {
+			t.Errorf("%d messages were handled", count)
+		}
+	})
+}
+
+// The server's Close is answered even if the device has much to handle.
+func TestCloseOfServerIsAnswered(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		config := f.config()
+		config.Receive = func(ctx context.Context, _ client.Message) error { <-ctx.Done(); return ctx.Err() }
+		start(t, config)
+		p := f.register()
+		for i := range 30 {
+			p.send(d2m.Reflected{ID: d2m.ReflectedID(i), Envelope: sealText(t, "x")})
+		}
+		before := time.Now()
+		p.close(d2m.CloseGoingAway)
+		if took := time.Since(before); took > 0 {
+			t.Errorf("the answer took %v", took)
+		}
+	})
+}
+
+func TestSilentServerIsLeft(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		config := f.config()
+		told := recordDisconnections(&config)
+		start(t, config)
+		p := f.register()
+		p.mute = true
+		go p.discard()
+		before := time.Now()
+		<-p.pings
+		if waited := time.Since(before); waited < time.Minute {
+			t.Errorf("pinged after %v of silence", waited)
+		}
+		var lost *client.LostError
+		if got := <-told; !errors.As(got.err, &lost) {
+			t.Errorf("disconnected by %v", got.err)
+		}
+		if waited := time.Since(before); waited > 2*time.Minute {
+			t.Errorf("left after %v of silence", waited)
+		}
+		f.register()
+	})
+}
+
+func TestServerThatPingsIsNotPinged(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		d := start(t, f.config())
+		p := f.register()
+		go p.discard()
+		for range 100 {
+			if err := p.socket.Ping(t.Context()); err != nil { // waits for the pong
+				t.Fatal(err)
+			}
+			<-time.After(25 * time.Second)
+		}
+		if len(p.pings) > 0 || !d.Connected() {
+			t.Errorf("pings: %d, Connected: %v", len(p.pings), d.Connected())
+		}
+	})
+}
+
+func TestServerThatAnswersPingsIsKept(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		d := start(t, f.config())
+		p := f.register()
+		go p.discard()
+		before := time.Now()
+		for range 100 {
+			<-p.pings
+		}
+		if often := time.Since(before) / 100; often < time.Minute {
+			t.Errorf("pinged every %v", often)
+		}
+		if !d.Connected() {
+			t.Error("the device has left")
+		}
+	})
+}

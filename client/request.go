@@ -1,0 +1,125 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"openmediator/d2m"
+)
+
+// request is something to be sent, and what becomes of it. It may wait for several
+// connections, but is sent on one only.
+type request struct {
+	// fixed
+	name     string // for error texts
+	messages []d2m.Message
+	answer   d2m.Type // of the server
+	sealed   []byte   // the envelope of a Reflect
+
+	state atomic.Int32 // waiting, taken or withdrawn
+
+	// written by the session that took the request, before done is closed
+	done  chan struct{}
+	reply d2m.Message
+	err   error
+}
+
+// The states of a request. It leaves the first one once.
+const (
+	waiting int32 = iota
+	taken         // by a session, which closes done
+	withdrawn
+)
+
+func newRequest(name string, answer d2m.Type, messages ...d2m.Message) *request {
+	return &request{name: name, messages: messages, answer: answer, done: make(chan struct{})}
+}
+
+// take tells a session whether the request is still to be sent.
+func (r *request) take() bool { return r.state.CompareAndSwap(waiting, taken) }
+
+// withdraw tells whether the request was not sent and now never will be.
+func (r *request) withdraw() bool { return r.state.CompareAndSwap(waiting, withdrawn) }
+
+// finish is called once, when the request was taken.
+func (r *request) finish(reply d2m.Message, err error) {
+	r.reply, r.err = reply, err
+	close(r.done)
+}
+
+// isAnsweredBy tells whether a message of the server is the answer. A DropDeviceAck
+// names its device; a DevicesInfo answers whoever has waited longest.
+func (r *request) isAnsweredBy(message d2m.Message) bool {
+	if message.Type() != r.answer {
+		return false
+	}
+	ack, ok := message.(d2m.DropDeviceAck)
+	return !ok || r.messages[0] == d2m.Message(d2m.DropDevice(ack))
+}
+
+// submit queues a request for the connection there is or the next one. It waits
+// while the queue is full.
+func (d *Device) submit(ctx context.Context, r *request) error {
+	if err := d.ended(); err != nil {
+		return fmt.Errorf("%s: was not sent: %w", r.name, err)
+	}
+	select {
+	case d.requests <- r:
+		return nil
+	default:
+	}
+	if d.isReceiving(ctx) {
+		return fmt.Errorf("%s: was not sent: %w", r.name, ErrInReceive)
+	}
+	select {
+	case d.requests <- r:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s: was not sent: %w", r.name, context.Cause(ctx))
+	case <-d.done:
+		return fmt.Errorf("%s: was not sent: %w", r.name, d.ended())
+	}
+}
+
+// await waits for the answer to a request that was submitted.
+func (d *Device) await(ctx context.Context, r *request) (d2m.Message, error) {
+	if d.isReceiving(ctx) {
+		return nil, fmt.Errorf("%s: %w", r.name, ErrInReceive)
+	}
+	var end error
+	select {
+	case <-r.done:
+		return r.reply, r.err
+	case <-ctx.Done():
+		end = context.Cause(ctx)
+	case <-d.done:
+		end = d.ended()
+	}
+	if r.withdraw() {
+		return nil, fmt.Errorf("%s: was not sent: %w", r.name, end)
+	}
+	select {
+	case <-r.done:
+		return r.reply, r.err
+	default:
+		return nil, &UnknownError{Err: end, Sealed: r.sealed}
+	}
+}
+
+// ask submits a request and waits for its answer.
+func (d *Device) ask(ctx context.Context, r *request) (d2m.Message, error) {
+	if d.isReceiving(ctx) {
+		return nil, fmt.Errorf("%s: was not sent: %w", r.name, ErrInReceive)
+	}
+	if err := d.submit(ctx, r); err != nil {
+		return nil, err
+	}
+	return d.await(ctx, r)
+}
+
+// receiving is the context key that marks the contexts of Receive; its value is the
+// device, for a Receive may well wait for another device.
+type receiving struct{}
+
+func (d *Device) isReceiving(ctx context.Context) bool { return ctx.Value(receiving{}) == d }
