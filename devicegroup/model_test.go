@@ -1,0 +1,113 @@
+package devicegroup_test
+
+import (
+	"flag"
+	"strings"
+	"testing"
+	"time"
+
+	"openmediator/devicegroup/model"
+)
+
+var (
+	modelSeed  = flag.Uint64("model.seed", 1, "seed of the first random history; 0 takes the clock's")
+	modelSteps = flag.Int("model.steps", 100_000, "how many steps the random histories have together")
+)
+
+// enoughSteps is from how many steps on every case must have been reached.
+const enoughSteps = 100_000
+
+// TestModel plays random histories on the core and on the naive model (B7 to B23, B31 to B34, B43). A history that fails
+// is made as short as it gets, and shown.
+func TestModel(t *testing.T) {
+	seed := *modelSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	var reached tally
+	for steps := 0; steps < *modelSteps; seed++ {
+		h := newHistory(seed)
+		err := h.play(&reached)
+		steps += len(h.ops)
+		if err != nil {
+			short := h.shrink()
+			t.Fatalf("history of %d ops fails, of which %d are enough; again with -model.seed=%d -model.steps=1\n%v\n%v\n%s",
+				len(h.ops), len(short), seed, err, h.plan, transcript(h.plan, short))
+		}
+	}
+	reached.check(t, *modelSteps >= enoughSteps)
+}
+
+// history is a random one.
+type history struct {
+	plan plan
+	ops  []op
+	err  error
+	w    *writer
+}
+
+func newHistory(seed uint64) *history {
+	w, pl := newWriter(seed)
+	return &history{plan: pl, w: w}
+}
+
+// play makes the history up while it is played.
+func (h *history) play(reached *tally) error {
+	p := newPlaythrough(h.plan)
+	for range 50 + h.w.IntN(400) {
+		o := h.w.op(p)
+		h.ops = append(h.ops, o)
+		if h.err = guard(func() error { return p.do(o) }); h.err != nil {
+			return h.err
+		}
+	}
+	h.err = p.run(nil)
+	reached.add(p)
+	return h.err
+}
+
+// tally counts in how many histories something was reached.
+type tally struct {
+	histories int
+	cases     map[model.Case]int
+	blocked   int
+}
+
+func (t *tally) add(p *playthrough) {
+	if t.cases == nil {
+		t.cases = make(map[model.Case]int)
+	}
+	t.histories++
+	for _, c := range model.Cases() {
+		if p.model.Reached(c) > 0 {
+			t.cases[c]++
+		}
+	}
+	if p.blocked > 0 {
+		t.blocked++
+	}
+}
+
+func (t *tally) check(test *testing.T, all bool) {
+	test.Logf("%d histories", t.histories)
+	for _, c := range model.Cases() {
+		test.Logf("%5d %v", t.cases[c], c)
+		if all && t.cases[c] == 0 {
+			test.Errorf("no history came to: %v", c)
+		}
+	}
+	test.Logf("%5d B21 a connection is not read", t.blocked)
+	if all && t.blocked == 0 {
+		test.Error("no history came to: B21 a connection is not read")
+	}
+}
+
+// transcript plays ops again and tells what happened.
+func transcript(pl plan, ops []op) string {
+	var b strings.Builder
+	p := newPlaythrough(pl)
+	p.trace = &b
+	err := p.run(ops)
+	p.say("FAILS: %v", err)
+	return b.String()
+}
