@@ -5,10 +5,11 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"errors"
-	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -17,8 +18,9 @@ import (
 
 // identity is what a device needs to belong to a group.
 type identity struct {
-	key   *ecdh.PrivateKey
-	group d2m.GroupID
+	key         *ecdh.PrivateKey
+	group       d2m.GroupID
+	serverGroup string
 }
 
 func newIdentity(t testing.TB) identity {
@@ -27,14 +29,14 @@ func newIdentity(t testing.TB) identity {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return identity{key, d2m.GroupID(key.PublicKey().Bytes())}
+	return identity{key, d2m.GroupID(key.PublicKey().Bytes()), "4f"}
 }
 
 func (id identity) path() string {
-	return "/" + d2m.ClientURLInfo{GroupID: id.group, ServerGroup: "4f"}.Segment()
+	return "/" + d2m.ClientURLInfo{GroupID: id.group, ServerGroup: id.serverGroup}.Segment()
 }
 
-// device is one WebSocket connection, spoken frame by frame.
+// device is one WebSocket connection, spoken message by message.
 type device struct {
 	t  testing.TB
 	id identity
@@ -42,9 +44,16 @@ type device struct {
 }
 
 // dial connects without saying anything.
-func (s *testServer) dial(id identity) *device {
+func (s *testServer) dial(id identity) *device { return s.dialWith(id, nil) }
+
+// dialWith connects a device that answers a ping only if pong, unless it is nil, says so.
+func (s *testServer) dialWith(id identity, pong func() bool) *device {
 	s.t.Helper()
-	ws, _, err := websocket.Dial(context.Background(), "ws://server"+id.path(), &websocket.DialOptions{HTTPClient: s.client()})
+	options := &websocket.DialOptions{HTTPClient: s.client()}
+	if pong != nil {
+		options.OnPingReceived = func(context.Context, []byte) bool { return pong() }
+	}
+	ws, _, err := websocket.Dial(context.Background(), "ws://server"+id.path(), options)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -61,7 +70,10 @@ func (s *testServer) client() *http.Client {
 	}}
 }
 
-func (d *device) send(m d2m.Message) { d.sendFrame(m.Append(nil)) }
+func (d *device) send(m d2m.Message) {
+	d.t.Helper()
+	d.sendFrame(m.Append(nil))
+}
 
 func (d *device) sendFrame(frame []byte) {
 	d.t.Helper()
@@ -70,25 +82,28 @@ func (d *device) sendFrame(frame []byte) {
 	}
 }
 
-// receive returns the next message, or the code with which the server closed the connection.
-func (d *device) receive() (d2m.Message, d2m.CloseCode) {
-	d.t.Helper()
+// next returns the next message, the code with which the server closed the connection, or another error.
+func (d *device) next() (d2m.Message, d2m.CloseCode, error) {
 	_, frame, err := d.ws.Read(context.Background())
 	var closed websocket.CloseError
 	if errors.As(err, &closed) {
-		return nil, d2m.CloseCode(closed.Code)
+		return nil, d2m.CloseCode(closed.Code), nil
 	}
 	if err != nil {
-		if errors.Is(err, io.EOF) {
-			d.t.Fatal("connection ended without a close code")
-		}
-		d.t.Fatal(err)
+		return nil, 0, err
 	}
 	m, err := d2m.Parse(frame)
+	return m, 0, err
+}
+
+// receive returns the next message, or the code with which the server closed the connection.
+func (d *device) receive() (d2m.Message, d2m.CloseCode) {
+	d.t.Helper()
+	m, code, err := d.next()
 	if err != nil {
-		d.t.Fatal(err)
+		d.t.Fatalf("connection ended without a close code: %v", err)
 	}
-	return m, 0
+	return m, code
 }
 
 // expect reads the next message and fails if it is of another type.
@@ -103,6 +118,22 @@ func expect[M d2m.Message](d *device) M {
 	return got
 }
 
+// await reads messages until one of the type comes.
+func await[M d2m.Message](d *device) M {
+	d.t.Helper()
+	for {
+		m, code := d.receive()
+		if got, ok := m.(M); ok {
+			return got
+		}
+		if m == nil {
+			var want M
+			d.t.Fatalf("closed with %d, want %T", code, want)
+		}
+	}
+}
+
+// expectClose reads up to the end, which has to be with this code.
 func (d *device) expectClose(want d2m.CloseCode) {
 	d.t.Helper()
 	for {
@@ -116,40 +147,191 @@ func (d *device) expectClose(want d2m.CloseCode) {
 	}
 }
 
+// expectCloseAtOnce fails if anything comes before the end.
+func (d *device) expectCloseAtOnce(want d2m.CloseCode) {
+	d.t.Helper()
+	if m, code := d.receive(); m != nil || code != want {
+		d.t.Fatalf("got %T (close code %d), want close code %d", m, code, want)
+	}
+}
+
 // hello answers a ServerHello.
 func (d *device) hello(to d2m.ServerHello, device d2m.DeviceID, expected d2m.SlotState) d2m.ClientHello {
 	d.t.Helper()
+	return d.id.hello(d.t, to, device, expected)
+}
+
+func (id identity) hello(t testing.TB, to d2m.ServerHello, device d2m.DeviceID, expected d2m.SlotState) d2m.ClientHello {
+	t.Helper()
 	var nonce [24]byte
 	rand.Read(nonce[:])
-	response, err := d2m.Respond(d.id.key, to.ESK, to.Challenge, nonce)
+	response, err := d2m.Respond(id.key, to.ESK, to.Challenge, nonce)
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return d2m.ClientHello{Response: response, DeviceID: device, Expected: expected, Expiration: d2m.Persistent}
+}
+
+// register sends ClientHello and reads up to ServerInfo.
+func (d *device) register(device d2m.DeviceID, expected d2m.SlotState) *registered {
+	d.t.Helper()
+	d.send(d.hello(expect[d2m.ServerHello](d), device, expected))
+	return &registered{d, expect[d2m.ServerInfo](d)}
 }
 
 // login registers a device and reads up to ReflectionQueueDry; it returns the messages that were in the queue.
 func (s *testServer) login(id identity, device d2m.DeviceID, expected d2m.SlotState) (*registered, []d2m.Reflected) {
 	s.t.Helper()
+	r := s.dial(id).register(device, expected)
+	return r, r.readQueue()
+}
+
+// loginVolatile registers a device with a volatile slot and reads up to ReflectionQueueDry.
+func (s *testServer) loginVolatile(id identity, device d2m.DeviceID) *registered {
+	s.t.Helper()
+	d := s.dial(id)
+	hello := d.hello(expect[d2m.ServerHello](d), device, d2m.SlotNew)
+	hello.Expiration = d2m.Volatile
+	d.send(hello)
+	r := &registered{d, expect[d2m.ServerInfo](d)}
+	r.readQueue()
+	return r
+}
+
+// refused says hello as this device and expects to be closed with this code.
+func (s *testServer) refused(id identity, device d2m.DeviceID, expected d2m.SlotState, code d2m.CloseCode) {
+	s.t.Helper()
 	d := s.dial(id)
 	d.send(d.hello(expect[d2m.ServerHello](d), device, expected))
-	info := expect[d2m.ServerInfo](d)
-	var queue []d2m.Reflected
-	for {
-		m, code := d.receive()
-		switch m := m.(type) {
-		case d2m.Reflected:
-			queue = append(queue, m)
-		case d2m.ReflectionQueueDry:
-			return &registered{d, info}, queue
-		default:
-			s.t.Fatalf("got %T (close code %d) before the queue was dry", m, code)
-		}
-	}
+	d.expectCloseAtOnce(code)
 }
 
 // registered is a device that has its slot.
 type registered struct {
 	*device
 	info d2m.ServerInfo
+}
+
+// readQueue reads Reflected up to ReflectionQueueDry.
+func (r *registered) readQueue() (queue []d2m.Reflected) {
+	r.t.Helper()
+	for {
+		m, code := r.receive()
+		switch m := m.(type) {
+		case d2m.Reflected:
+			queue = append(queue, m)
+		case d2m.ReflectionQueueDry:
+			return queue
+		default:
+			r.t.Fatalf("got %T (close code %d) before the queue was dry", m, code)
+		}
+	}
+}
+
+// reflect sends an envelope and waits for its ack. Nothing else may come.
+func (d *device) reflect(id d2m.ReflectID, envelope []byte) d2m.ReflectAck {
+	d.t.Helper()
+	d.send(d2m.Reflect{ID: id, Envelope: envelope})
+	ack := expect[d2m.ReflectAck](d)
+	if ack.ID != id {
+		d.t.Fatalf("ack for reflect id %d, want %d", ack.ID, id)
+	}
+	return ack
+}
+
+// leave closes the connection and waits until the server has answered.
+func (d *device) leave() {
+	d.t.Helper()
+	if err := d.ws.Close(websocket.StatusNormalClosure, ""); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// barrier returns when the server has handled all that was sent before, of a device that gets nothing else meanwhile.
+func (d *device) barrier() {
+	d.t.Helper()
+	d.send(d2m.GetDevicesInfo{})
+	expect[d2m.DevicesInfo](d)
+}
+
+// inbox is what a device gets that reads all the time.
+type inbox struct {
+	mu       sync.Mutex
+	messages []d2m.Message
+	code     d2m.CloseCode
+	over     bool
+	at       time.Time // of the end
+}
+
+// listen reads in the background until the connection ends.
+func (d *device) listen() *inbox {
+	in := &inbox{}
+	go func() {
+		for {
+			m, code, err := d.next()
+			if m == nil || err != nil {
+				in.end(code)
+				return
+			}
+			in.add(m)
+		}
+	}()
+	return in
+}
+
+func (in *inbox) add(m d2m.Message) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.messages = append(in.messages, m)
+}
+
+func (in *inbox) end(code d2m.CloseCode) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.code, in.over, in.at = code, true, time.Now()
+}
+
+// take returns what has come since the last call.
+func (in *inbox) take() []d2m.Message {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	messages := in.messages
+	in.messages = nil
+	return messages
+}
+
+// ended says whether the connection has ended, how and when. The code is 0 if the server gave none.
+func (in *inbox) ended() (over bool, code d2m.CloseCode, at time.Time) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.over, in.code, in.at
+}
+
+// tryDial connects if the server lets it.
+func (s *testServer) tryDial(id identity) (*device, error) {
+	ws, _, err := websocket.Dial(context.Background(), "ws://server"+id.path(), &websocket.DialOptions{HTTPClient: s.client()})
+	if err != nil {
+		return nil, err
+	}
+	return &device{t: s.t, id: id, ws: ws}, nil
+}
+
+// tryLogin logs in and leaves at once. It returns the code if the server closes the connection, or 0.
+func (d *device) tryLogin(device d2m.DeviceID, expected d2m.SlotState) d2m.CloseCode {
+	defer d.ws.CloseNow()
+	for {
+		m, code, err := d.next()
+		if err != nil || m == nil {
+			return code
+		}
+		switch m := m.(type) {
+		case d2m.ServerHello:
+			hello := d.hello(m, device, expected)
+			if d.ws.Write(context.Background(), websocket.MessageBinary, hello.Append(nil)) != nil {
+				return 0
+			}
+		case d2m.ReflectionQueueDry:
+			return 0
+		}
+	}
 }

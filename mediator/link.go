@@ -37,6 +37,15 @@ func newLink(c net.Conn, stall time.Duration) *link {
 // NetConn returns the connection below, like tls.Conn does.
 func (l *link) NetConn() net.Conn { return l.Conn }
 
+// CloseWrite ends the sending side, if the connection below can.
+func (l *link) CloseWrite() error {
+	half, ok := l.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}
+
 func (l *link) Read(p []byte) (int, error) {
 	n, err := l.Conn.Read(p)
 	if n > 0 {

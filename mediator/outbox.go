@@ -172,11 +172,13 @@ func (o *outbox) idle() {
 	}
 }
 
-// passThrough lets later writes go straight to the socket. The writer flushes before and writes nothing after.
-func (o *outbox) passThrough() {
+// passThrough lets later writes go straight to the socket. It does not, and reports false, while something waits to be
+// flushed. The writer writes nothing after.
+func (o *outbox) passThrough() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.direct = true
+	o.direct = len(o.data) == 0
+	return o.direct
 }
 
 // upgrader is the http.ResponseWriter of an upgrade: it hands the library an outbox instead of the connection, and

@@ -114,7 +114,7 @@ func (p *pinger) look(c *conn) {
 	now := time.Now()
 	c.mu.Lock()
 	since := now.Sub(c.pinged)
-	missed := c.ponged && c.unanswered >= missedPongs
+	missed := c.ponged && c.unanswered >= missedPongs && !c.heardWithin(missedPongs*leaderPing)
 	c.mu.Unlock()
 	switch {
 	case missed && since >= leaderSilent, silentFor(c.netConn()) >= leaderSilent:
@@ -123,6 +123,11 @@ func (p *pinger) look(c *conn) {
 	case since >= leaderPing:
 		c.ping()
 	}
+}
+
+// heardWithin says whether anything has come lately, be it a part of a message or a ping.
+func (c *conn) heardWithin(d time.Duration) bool {
+	return c.link != nil && time.Since(c.link.lastHeard()) < d
 }
 
 // leads says whether c is a leader that another device waits to replace.

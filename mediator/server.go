@@ -98,6 +98,8 @@ func (s *Server) Serve(l net.Listener) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(httpLog{s}, "", 0),
 		Protocols:         protocols,
+
+		DisableGeneralOptionsHandler: true, // 405 like any other method (B1)
 	}
 	server.SetKeepAlivesEnabled(false)
 	if !s.addServer(server) {

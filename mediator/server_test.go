@@ -5,12 +5,18 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
+
+	"go.uber.org/goleak"
 
 	"openmediator/d2m"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/memstore"
 )
+
+// Every test ends all that it started (B44).
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testServer is a running mediator.
 type testServer struct {
@@ -43,6 +49,40 @@ func startServer(t testing.TB, l dialListener, store reflect.Store, config media
 		}
 	})
 	return s
+}
+
+// start runs a server on loopback, with the defaults and an empty store.
+func start(t testing.TB) *testServer {
+	t.Helper()
+	return startServer(t, newTCPListener(t), memstore.New(), mediator.DefaultConfig())
+}
+
+// inBubble runs a test in fake time.
+func inBubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, test)
+}
+
+// startInBubble runs a server over pipes, with the defaults and an empty store.
+func startInBubble(t testing.TB) *testServer {
+	t.Helper()
+	return startServer(t, newPipeListener(), memstore.New(), mediator.DefaultConfig())
+}
+
+// memory returns the store of a server that was started with one in memory.
+func (s *testServer) memory() *memstore.Store { return s.store.(*memstore.Store) }
+
+// storedGroups returns the groups that the store knows.
+func (s *testServer) storedGroups() (ids []d2m.GroupID) {
+	s.t.Helper()
+	err := s.store.Groups(func(id d2m.GroupID, _ []byte) error {
+		ids = append(ids, id)
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return ids
 }
 
 // tcpListener listens on loopback.
@@ -102,7 +142,7 @@ func (pipeAddr) Network() string { return "pipe" }
 func (pipeAddr) String() string  { return "pipe" }
 
 func TestReflectionEndToEnd(t *testing.T) {
-	s := startServer(t, newTCPListener(t), memstore.New(), mediator.DefaultConfig())
+	s := start(t)
 	id := newIdentity(t)
 	first, _ := s.login(id, 1, d2m.SlotNew)
 	expect[d2m.RolePromotedToLeader](first.device)

@@ -2,6 +2,7 @@ package mediator
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -37,8 +38,7 @@ func (c *conn) write() {
 		outputs.Put(out)
 	}()
 	for c.takeTurn() {
-		ended, err := c.writeTurn(out)
-		if err != nil || ended {
+		if c.writeTurn(out) {
 			c.hangUp()
 			return // writing stays set: nobody writes to this connection any more
 		}
@@ -59,54 +59,46 @@ func (c *conn) takeTurn() bool {
 }
 
 // writeTurn sends what is there now. It reports whether the connection has ended.
-func (c *conn) writeTurn(out *devicegroup.Output) (ended bool, err error) {
+func (c *conn) writeTurn(out *devicegroup.Output) (ended bool) {
 	for {
-		more, err := c.collect(out)
-		if err != nil {
-			return false, err
-		}
-		if err := c.out.flush(); err != nil {
-			return false, err
+		more := c.collect(out)
+		if c.out.flush() != nil {
+			return true
 		}
 		if out.Close != nil {
 			c.sendClose(*out.Close)
-			return true, nil
+			return true
 		}
 		if waiting, ending := c.out.state(); ending && !waiting {
-			return true, nil
+			return true
 		}
 		if !more {
-			return false, nil
+			return false
 		}
 		c.sent()
 	}
 }
 
-// collect fills the outbox with the frames that go out next. It reports whether there may be more.
-func (c *conn) collect(out *devicegroup.Output) (more bool, err error) {
+// collect fills the outbox with the frames that go out next, and says in out.Close whether the connection ends then. It
+// reports whether there may be more. Once the library has sent a Close frame by itself it takes none of them: then the
+// reader says how the connection ends.
+func (c *conn) collect(out *devicegroup.Output) (more bool) {
 	c.out.collect()
 	early, why, registered, ping := c.takeOwn()
 	if ping {
 		c.out.append(pingFrame...)
 	}
-	if err := c.sendFrames(&early); err != nil {
-		return false, err
-	}
+	taken := c.sendFrames(&early)
 	out.Reset()
 	if registered {
 		c.group.next(c, out)
-		if err := c.sendFrames(&out.Frames); err != nil {
-			return false, err
-		}
-		if err := c.sendFetched(out); err != nil {
-			return false, err
-		}
+		taken = taken && c.sendFrames(&out.Frames) && c.sendFetched(out)
 	}
-	more = !out.Empty()
+	more = taken && !out.Empty()
 	if out.Close == nil {
 		out.Close = why
 	}
-	return more, nil
+	return more
 }
 
 // takeOwn takes what the connection has to send without its group.
@@ -122,21 +114,22 @@ func (c *conn) takeOwn() (early devicegroup.Frames, why *devicegroup.Close, regi
 	return early, c.close, c.registered, ping
 }
 
-func (c *conn) sendFrames(f *devicegroup.Frames) error {
+// sendFrames hands frames to the library. It reports false if that takes none any more.
+func (c *conn) sendFrames(f *devicegroup.Frames) bool {
 	start := 0
 	for _, end := range f.Ends {
-		if err := c.ws.Write(context.Background(), websocket.MessageBinary, f.Data[start:end]); err != nil {
-			return err
+		if c.ws.Write(context.Background(), websocket.MessageBinary, f.Data[start:end]) != nil {
+			return false
 		}
 		start = end
 	}
-	return nil
+	return true
 }
 
 // sendFetched reads from the store what is not in memory any more.
-func (c *conn) sendFetched(out *devicegroup.Output) error {
+func (c *conn) sendFetched(out *devicegroup.Output) bool {
 	if len(out.Fetch) == 0 {
-		return nil
+		return true
 	}
 	out.Frames.Reset()
 	err := c.server.store.Read(c.url.GroupID, c.core.Epoch(), out.Fetch, func(_ int, record []byte) error {
@@ -144,7 +137,7 @@ func (c *conn) sendFetched(out *devicegroup.Output) error {
 	})
 	if err != nil {
 		c.group.unreadable(c, err)
-		return nil
+		return true
 	}
 	return c.sendFrames(&out.Frames)
 }
@@ -160,15 +153,20 @@ func (c *conn) sent() {
 // sendClose sends a Close frame and waits for the peer's, reading and discarding, 5 s at most (B45).
 func (c *conn) sendClose(why devicegroup.Close) {
 	c.server.logClose(c, why)
-	c.out.passThrough()
+	for !c.out.passThrough() {
+		if c.out.flush() != nil {
+			return
+		}
+	}
 	if c.link != nil {
 		c.link.closing.Store(true)
 	}
 	c.out.Conn.SetReadDeadline(time.Now().Add(closeTimeout))
 	err := c.ws.Close(websocket.StatusCode(why.Code), closeReason(why.Reason))
-	if err != nil {
-		linger(c.out.Conn)
+	if err == nil || websocket.CloseStatus(err) != -1 || errors.Is(err, net.ErrClosed) {
+		return // the device has sent its Close frame
 	}
+	linger(c.out.Conn)
 }
 
 // linger ends the sending side and reads on for as long as the read deadline allows: a socket that is closed while
