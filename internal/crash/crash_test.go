@@ -1,0 +1,159 @@
+package crash
+
+import (
+	"context"
+	"flag"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"openmediator/d2m"
+	"openmediator/devicekeys"
+	"openmediator/internal/history"
+	"openmediator/internal/serverprocess"
+)
+
+var (
+	seedFlag   = flag.Uint64("crash.seed", 0, "what devices do and when the server is killed; 0 draws one")
+	killsFlag  = flag.Int("crash.kills", 20, "how often the server is killed under load")
+	groupsFlag = flag.Int("crash.groups", 6, "how many device groups there are")
+)
+
+// patience is how long a run may take besides its kills.
+const patience = 30 * time.Second
+
+// TestB15_B17_NothingIsLostWhenTheServerIsKilled kills the server again and again, and has the history of each group
+// judged.
+func TestB15_B17_NothingIsLostWhenTheServerIsKilled(t *testing.T) {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d (-crash.seed), %d kills (-crash.kills)", seed, *killsFlag)
+	binary, err := serverprocess.Build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience+time.Duration(*killsFlag)*2*time.Second)
+	defer cancel()
+
+	began := time.Now()
+	w := newWorld(t, binary, seed)
+	groups := w.devices(*groupsFlag, seed)
+	if err := w.run(ctx, groups, *killsFlag); err != nil {
+		t.Fatal(err)
+	}
+	var sum tally
+	for i, group := range groups {
+		h := w.history.History(recorders(group))
+		if err := history.Check(h); err != nil {
+			t.Errorf("group %d of seed %d: %v", i, seed, err)
+		}
+		sum.add(h)
+	}
+	t.Logf("%d kills and %v in %.1f s", *killsFlag, &sum, time.Since(began).Seconds())
+	if sum.acked == 0 || sum.again == 0 || sum.kept == 0 || sum.unknown == 0 {
+		t.Error("the run was too quiet to show anything")
+	}
+
+	t.Run("a message removed is missed", func(t *testing.T) {
+		h := removeMessage(t, w.history.History(recorders(groups[0])))
+		if err := history.Check(h); err == nil || !strings.Contains(err.Error(), "never reached device") {
+			t.Errorf("a history with one message removed: %v", err)
+		}
+	})
+}
+
+// devices makes groups of two to four devices, half of them busy. In the quiet ones nothing but the acks themselves makes
+// the server write acks down.
+func (w *world) devices(groups int, seed uint64) [][]*device {
+	all := make([][]*device, groups)
+	for i := range all {
+		random := rand.New(rand.NewPCG(seed, uint64(i)))
+		keys, err := devicekeys.FromGroupKey([32]byte{byte(i), byte(i >> 8)})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		pace := 20 * time.Millisecond
+		if i%2 == 1 {
+			pace = 500 * time.Millisecond
+		}
+		for n := range 2 + i/2%3 {
+			id := d2m.DeviceID(n + 1)
+			all[i] = append(all[i], &device{
+				world: w, group: keys, id: id, Recorder: w.history.Device(id),
+				random: rand.New(rand.NewPCG(random.Uint64(), random.Uint64())), pace: pace,
+			})
+		}
+	}
+	return all
+}
+
+// run has the groups busy while the server is killed, and then takes all that is left for them.
+func (w *world) run(ctx context.Context, groups [][]*device, kills int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	busy := each(groups, cancel, func(d *device) error { return d.run(ctx) })
+	last, err := w.rampage(ctx, kills)
+	if err != nil {
+		cancel(err)
+	}
+	close(w.finish)
+	busy.Wait()
+	if last == nil {
+		return context.Cause(ctx)
+	}
+	defer last.process.Kill()
+	each(groups, cancel, func(d *device) error { return d.drain(ctx, last) }).Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return w.stop(ctx, last)
+}
+
+// each does something with all devices at once. The first error ends everything.
+func each(groups [][]*device, cancel context.CancelCauseFunc, do func(*device) error) *sync.WaitGroup {
+	var running sync.WaitGroup
+	for _, d := range slices.Concat(groups...) {
+		running.Go(func() {
+			if err := do(d); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	return &running
+}
+
+func recorders(group []*device) (all []*history.Recorder) {
+	for _, d := range group {
+		all = append(all, d.Recorder)
+	}
+	return all
+}
+
+// removeMessage takes an acked message, the first one of the first device, out of the history of the second. Both must have
+// their slots when it is sent.
+func removeMessage(t *testing.T, h *history.History) *history.History {
+	t.Helper()
+	var waiting []history.Event
+	for _, e := range h.Devices[0].Events {
+		switch {
+		case e.Kind == history.Connected:
+			waiting = nil
+		case e.Kind == history.Sent && !e.Ephemeral:
+			waiting = append(waiting, e)
+		case e.Kind == history.Acked && waiting[0].At < h.Devices[1].Events[0].At:
+			waiting = waiting[1:]
+		case e.Kind == history.Acked:
+			h.Devices[1].Events = slices.DeleteFunc(h.Devices[1].Events, func(other history.Event) bool {
+				return other.Kind == history.Received && other.Content == waiting[0].Content
+			})
+			return h
+		}
+	}
+	t.Fatal("no message was acked")
+	return nil
+}

@@ -1,0 +1,226 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"openmediator/internal/history"
+	"openmediator/internal/serverprocess"
+)
+
+// world is the server with its many lives.
+type world struct {
+	// fixed
+	t            *testing.T
+	binary, data string
+	history      *history.Run
+	finish       chan struct{} // closed when no more messages are to be sent
+
+	// killer's
+	random *rand.Rand
+	listen string
+
+	mu      sync.Mutex
+	current *life         // nil while there is none to connect to
+	changed chan struct{} // closed and replaced when current changes
+}
+
+func newWorld(t *testing.T, binary string, seed uint64) *world {
+	return &world{
+		t: t, binary: binary, data: t.TempDir(), listen: serverprocess.AnyPort,
+		history: history.NewRun(),
+		finish:  make(chan struct{}),
+		random:  rand.New(rand.NewPCG(seed, 0)),
+		changed: make(chan struct{}),
+	}
+}
+
+// life is one life of the server.
+type life struct {
+	number  int
+	process *serverprocess.Process
+	address string        // ws:// URL
+	over    chan struct{} // closed before it is ended
+
+	acks  countdown
+	given countdown
+}
+
+// isOver tells whether the server may have ended. If not, what was read from it before is from this life.
+func (l *life) isOver() bool {
+	select {
+	case <-l.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// countdown ends with the n-th of some events.
+type countdown struct {
+	left  atomic.Int64
+	ended chan struct{}
+}
+
+func (c *countdown) start(n int) {
+	c.left.Store(int64(n))
+	c.ended = make(chan struct{})
+}
+
+func (c *countdown) count() {
+	if c.left.Add(-1) == 0 {
+		close(c.ended)
+	}
+}
+
+// await returns the server that devices connect to, or nil when the context ends.
+func (w *world) await(ctx context.Context) *life {
+	for {
+		w.mu.Lock()
+		current, changed := w.current, w.changed
+		w.mu.Unlock()
+		if current != nil {
+			return current
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (w *world) publish(l *life) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.current = l
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// start starts a server and does not wait until it listens.
+func (w *world) start() (*life, error) {
+	process, err := serverprocess.Start(w.listen, w.data, w.binary)
+	if err != nil {
+		return nil, err
+	}
+	l := &life{number: w.history.ServerStarted(), process: process, over: make(chan struct{})}
+	l.acks.start(-1)
+	l.given.start(-1)
+	return l, nil
+}
+
+// open lets devices at a server as soon as it listens.
+func (w *world) open(ctx context.Context, l *life) error {
+	address, err := l.process.AwaitReady(ctx)
+	if err != nil {
+		return err
+	}
+	l.address = address
+	w.listen = address[len("ws://"):]
+	w.publish(l)
+	return nil
+}
+
+// kill ends a server by SIGKILL.
+func (w *world) kill(l *life) {
+	close(l.over)
+	w.publish(nil)
+	w.history.ServerKilled(l.number)
+	l.process.Kill()
+}
+
+// stop ends a server by SIGTERM (B41).
+func (w *world) stop(ctx context.Context, l *life) error {
+	close(l.over)
+	w.publish(nil)
+	return l.process.Stop(ctx)
+}
+
+var errDied = errors.New("server: has ended by itself")
+
+// rampage starts and kills the server under load until it has been killed some times, and then starts it once more. Some
+// lives besides end while the server starts, and some in good order.
+func (w *world) rampage(ctx context.Context, kills int) (*life, error) {
+	for n := 0; n < kills; {
+		l, err := w.start()
+		if err != nil {
+			return nil, err
+		}
+		if w.random.IntN(4) == 0 {
+			w.pause(ctx, w.upTo(40*time.Millisecond))
+			w.kill(l)
+			continue
+		}
+		if err := w.live(ctx, l, n%8 == 4); err != nil {
+			w.kill(l)
+			return nil, err
+		}
+		if w.random.IntN(8) == 0 {
+			if err := w.stop(ctx, l); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		w.kill(l)
+		n++
+	}
+	l, err := w.start()
+	if err == nil {
+		err = w.open(ctx, l)
+	}
+	return l, err
+}
+
+// live lets the devices at a server until the moment to end it has come: a time, the n-th ReflectAck, or the n-th
+// Reflected. A long life is longer than acks take to be kept, so that some are not to be lost.
+func (w *world) live(ctx context.Context, l *life, long bool) error {
+	end := w.upTo(300 * time.Millisecond)
+	switch w.random.IntN(3) {
+	case 0:
+		l.acks.start(1 + w.random.IntN(300))
+		end = time.Second
+	case 1:
+		l.given.start(1 + w.random.IntN(600))
+		end = time.Second
+	}
+	if long {
+		l.acks.start(-1)
+		l.given.start(-1)
+		end = history.AckGrace + 300*time.Millisecond + w.upTo(500*time.Millisecond)
+	}
+	if err := w.open(ctx, l); err != nil {
+		return err
+	}
+	timer := time.NewTimer(end)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.acks.ended:
+	case <-l.given.ended:
+	case <-l.process.Done():
+		return fmt.Errorf("%w\n%s", errDied, l.process.Log())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (w *world) upTo(limit time.Duration) time.Duration {
+	return time.Duration(w.random.Int64N(int64(limit)))
+}
+
+func (w *world) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

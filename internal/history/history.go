@@ -1,0 +1,74 @@
+package history
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"openmediator/d2m"
+)
+
+// History is what happened in one device group.
+type History struct {
+	Servers []Server // by number, from 1: Servers[0] is server 1
+	Devices []Device
+}
+
+// Server is one start of the server.
+type Server struct {
+	Killed bool
+	At     time.Duration // of the kill, since the run's start
+}
+
+// Device is the history of one device.
+type Device struct {
+	ID     d2m.DeviceID
+	Events []Event // At never goes back
+}
+
+// Event is something that a device did or saw.
+type Event struct {
+	Kind Kind
+	At   time.Duration // since the run's start
+
+	Server  int  // Connected: the server's number
+	NewSlot bool // Connected: ServerInfo told of a new slot
+
+	ReflectID d2m.ReflectID   // Sent, Acked
+	ID        d2m.ReflectedID // Received, AckSent
+	Timestamp uint64          // Acked, Received; Unix milliseconds
+	Content   Content         // Sent, Received
+	Ephemeral bool            // Sent, Received
+
+	// Orderly is for Ended: the server is known to have handled all that the device sent before, because it answered
+	// something that was sent later.
+	Orderly bool
+}
+
+// Kind is a kind of event.
+type Kind uint8
+
+const (
+	Connected Kind = iota + 1 // ServerInfo arrived
+	Sent                      // a Reflect is about to be written
+	Acked                     // a ReflectAck arrived
+	Received                  // a Reflected arrived
+	AckSent                   // a ReflectedAck was written
+	Dry                       // ReflectionQueueDry arrived
+	Promoted                  // RolePromotedToLeader arrived
+	Ended                     // the connection is over, or the device is about to end it
+	Dropped                   // a DropDevice for this device is about to be written, or its slot was lost otherwise
+)
+
+// Content stands for an envelope.
+type Content [16]byte
+
+// ContentOf returns the Content of an envelope.
+func ContentOf(envelope []byte) Content {
+	sum := sha256.Sum256(envelope)
+	return Content(sum[:])
+}
+
+// place is an event in a history.
+type place struct{ device, event int }
+
+func (h *History) at(p place) *Event { return &h.Devices[p.device].Events[p.event] }

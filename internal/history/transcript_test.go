@@ -1,0 +1,146 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"openmediator/d2m"
+)
+
+// A transcript is a history as text. Each line is an event and takes 1 ms:
+//
+//	server                                  a server starts
+//	kill                                    it is killed
+//	wait DURATION
+//	DEVICE connected [new]                  to the server that was started last
+//	DEVICE sent NAME REFLECT-ID [ephemeral]
+//	DEVICE acked REFLECT-ID TIMESTAMP
+//	DEVICE received NAME ID TIMESTAMP [ephemeral]
+//	DEVICE acksent ID
+//	DEVICE dry | promoted | ended [orderly] | dropped
+
+// parse makes a history of a transcript.
+func parse(t *testing.T, transcript string) *History {
+	t.Helper()
+	h := new(History)
+	now := time.Duration(0)
+	for line := range strings.Lines(transcript) {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		now += time.Millisecond
+		switch words[0] {
+		case "server":
+			h.Servers = append(h.Servers, Server{})
+		case "kill":
+			h.Servers[len(h.Servers)-1] = Server{Killed: true, At: now}
+		case "wait":
+			d, err := time.ParseDuration(words[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			now += d
+		default:
+			e := parseEvent(t, words[1:])
+			e.At = now
+			if e.Kind == Connected {
+				e.Server = len(h.Servers)
+			}
+			h.add(d2m.DeviceID(number(t, words[0])), e)
+		}
+	}
+	return h
+}
+
+func (h *History) add(id d2m.DeviceID, e Event) {
+	for d := range h.Devices {
+		if h.Devices[d].ID == id {
+			h.Devices[d].Events = append(h.Devices[d].Events, e)
+			return
+		}
+	}
+	h.Devices = append(h.Devices, Device{ID: id, Events: []Event{e}})
+}
+
+var kinds = map[string]Kind{
+	"connected": Connected, "sent": Sent, "acked": Acked, "received": Received, "acksent": AckSent,
+	"dry": Dry, "promoted": Promoted, "ended": Ended, "dropped": Dropped,
+}
+
+// parseEvent parses a line without its device.
+func parseEvent(t *testing.T, words []string) (e Event) {
+	t.Helper()
+	e.Kind = kinds[words[0]]
+	arguments := words[1:]
+	if last := len(arguments) - 1; last >= 0 {
+		e.NewSlot, e.Orderly, e.Ephemeral = arguments[last] == "new", arguments[last] == "orderly", arguments[last] == "ephemeral"
+	}
+	switch e.Kind {
+	case Sent:
+		e.Content, e.ReflectID = contentOf(arguments[0]), d2m.ReflectID(number(t, arguments[1]))
+	case Acked:
+		e.ReflectID, e.Timestamp = d2m.ReflectID(number(t, arguments[0])), number(t, arguments[1])
+	case Received:
+		e.Content, e.ID = contentOf(arguments[0]), d2m.ReflectedID(number(t, arguments[1]))
+		e.Timestamp = number(t, arguments[2])
+	case AckSent:
+		e.ID = d2m.ReflectedID(number(t, arguments[0]))
+	case 0:
+		t.Fatalf("transcript: no event is called %q", words[0])
+	}
+	return e
+}
+
+func contentOf(name string) Content { return ContentOf([]byte(name)) }
+
+func number(t *testing.T, word string) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(word, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// edit replaces whole lines of a transcript, all at once: old, new, old, new. Each old one must be there once; an empty new
+// one removes it.
+func edit(t *testing.T, transcript string, edits ...string) string {
+	t.Helper()
+	lines := strings.Split(transcript, "\n")
+	edited := slices.Clone(lines)
+	for i := 0; i < len(edits); i += 2 {
+		is := func(line string) bool { return strings.TrimSpace(line) == edits[i] }
+		first := slices.IndexFunc(lines, is)
+		if first < 0 || slices.ContainsFunc(lines[first+1:], is) {
+			t.Fatalf("transcript: does not have the line %q exactly once", edits[i])
+		}
+		edited[first] = edits[i+1]
+	}
+	return strings.Join(edited, "\n")
+}
+
+// accept fails the test if a transcript is rejected.
+func accept(t *testing.T, transcript string) {
+	t.Helper()
+	if err := Check(parse(t, transcript)); err != nil {
+		t.Error(err)
+	}
+}
+
+// reject fails the test unless a transcript is rejected for a rule, with some words.
+func reject(t *testing.T, transcript, rule, words string) {
+	t.Helper()
+	err := Check(parse(t, transcript))
+	if err == nil {
+		t.Fatalf("accepted, want: %s: %s", rule, words)
+	}
+	sentence, _, _ := strings.Cut(err.Error(), "\n")
+	if want := fmt.Sprintf("%s: ", rule); !strings.HasPrefix(sentence, want) || !strings.Contains(sentence, words) {
+		t.Errorf("rejected with\n%v\nwant: %s: … %s", err, rule, words)
+	}
+}

@@ -1,0 +1,158 @@
+// Package serverprocess runs the real server, `mediator serve`, as a process of its own: for tests that kill it, look at
+// it from outside, or want to know that what is shipped works.
+//
+// The port is drawn by the first start and can then be given again, so that devices find a restarted server where it was.
+package serverprocess
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+)
+
+// AnyPort is the address for the first start.
+const AnyPort = "127.0.0.1:0"
+
+// maxLog is how many bytes of the server's log are kept, the first ones.
+const maxLog = 1 << 20
+
+// Build builds the command into a directory and returns the path of the binary.
+func Build(dir string) (string, error) {
+	binary := filepath.Join(dir, "mediator")
+	return binary, BuildPackage(binary, "openmediator/cmd/mediator")
+}
+
+// BuildPackage builds any main package of this module.
+func BuildPackage(binary, path string, flags ...string) error {
+	arguments := append(append([]string{"build"}, flags...), "-o", binary, path)
+	output, err := exec.Command("go", arguments...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", path, err, output)
+	}
+	return nil
+}
+
+// Process is a server that was started. Whoever has started it ends it, by Kill or Stop.
+type Process struct {
+	// fixed
+	command *exec.Cmd
+	ready   chan struct{} // closed when it listens
+	done    chan struct{} // closed when it has ended
+
+	mu      sync.Mutex
+	address string
+	log     bytes.Buffer
+	err     error // of the process
+}
+
+// Start starts a server: command is the binary, with its arguments before "serve", and possibly with a program before it
+// that runs it. listen is a HOST:PORT, or AnyPort. The error is the operating system's; what the server itself says
+// against being started is told by AwaitReady.
+func Start(listen, data string, command ...string) (*Process, error) {
+	arguments := append(command[1:len(command):len(command)], "serve", "--listen", listen, "--data", data)
+	p := &Process{
+		command: exec.Command(command[0], arguments...),
+		ready:   make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	stderr, err := p.command.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.command.Start(); err != nil {
+		return nil, err
+	}
+	go p.follow(stderr)
+	return p, nil
+}
+
+// follow reads the log until the process has ended.
+func (p *Process) follow(stderr io.Reader) {
+	defer close(p.done)
+	lines := bufio.NewReader(stderr)
+	for {
+		line, err := lines.ReadBytes('\n')
+		p.read(line)
+		if err != nil {
+			break
+		}
+	}
+	err := p.command.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = err
+}
+
+func (p *Process) read(line []byte) {
+	var entry struct{ Message, Listen string }
+	_ = json.Unmarshal(line, &entry) // what is not JSON is only kept
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.log.Len() < maxLog {
+		p.log.Write(line)
+	}
+	if entry.Message == "listening" && p.address == "" {
+		p.address = entry.Listen
+		close(p.ready)
+	}
+}
+
+// AwaitReady waits until the server listens and returns its address, a ws:// URL. If it ends before, the error has its
+// log.
+func (p *Process) AwaitReady(ctx context.Context) (string, error) {
+	select {
+	case <-p.ready:
+	case <-p.done:
+		return "", fmt.Errorf("server: has ended before it listened\n%s", p.Log())
+	case <-ctx.Done():
+		return "", fmt.Errorf("server: does not listen: %w\n%s", ctx.Err(), p.Log())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.address, nil
+}
+
+// Done is closed when the process has ended, for whatever reason.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Log returns what the server has logged.
+func (p *Process) Log() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// Kill ends the process by SIGKILL and waits for its end.
+func (p *Process) Kill() {
+	p.command.Process.Kill() // fails if it has ended, which is what is wanted
+	<-p.done
+}
+
+// Stop asks the process to end, by SIGTERM, and waits until it has; ctx ends that by a Kill. It is an error if the exit
+// code is not 0.
+func (p *Process) Stop(ctx context.Context) error {
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		<-p.done
+		return fmt.Errorf("server: %w\n%s", err, p.Log())
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		p.Kill()
+		return errors.Join(errors.New("server: does not stop"), ctx.Err())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return fmt.Errorf("server: %w\n%s", p.err, p.log.String())
+	}
+	return nil
+}
