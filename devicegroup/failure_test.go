@@ -122,6 +122,18 @@ func TestB43_TheStoreIsGone(t *testing.T) {
 	s.group.Tick(s.now)
 }
 
+// The store's answer comes after the group was given up: it counts for nothing.
+func TestB43_ALateAnswer(t *testing.T) {
+	s := newScene(t)
+	a, b := s.pair()
+	a.reflects("hello")
+	s.seal(false)
+	s.group.Fail(errNoDisk)
+	s.answer(nil)
+	a.receives("closed 1011")
+	b.receives("closed 1011")
+}
+
 // While one commit is under way more is accepted, and fails with it.
 func TestB43_LaterBatchesFailToo(t *testing.T) {
 	s := newScene(t)

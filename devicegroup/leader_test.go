@@ -100,23 +100,30 @@ func TestB13_TheLeaderIsProbedWhenAnotherWaits(t *testing.T) {
 			t.Fatal("a probe was asked for twice")
 		}
 	}
-	a := s.join("A")[0]
+	gone, _ := s.pair()
+	gone.ends() // before anybody has looked
 	probed("")
-	b := s.connect("B", isNew)
+	s.group.Fail(errNoDisk)
+	s.claim()
+
+	a := s.connect("A2")
+	s.settle()
+	probed("")
+	b := s.connect("B2")
 	s.commit()
 	probed("") // B is connected, but not dry: it could not lead
 	if s.group.Contested() {
 		t.Error("contested by a device that is not dry")
 	}
-	b.receives("ServerInfo NEW, 0 waiting", "ReflectionQueueDry")
-	probed("A")
+	b.receives("ServerInfo EXISTING, 0 waiting", "ReflectionQueueDry")
+	probed("A2")
 	if !s.group.Contested() {
 		t.Error("not contested, though B waits to lead")
 	}
 	s.join("C")
 	s.group.Probe()
 	a.ends()
-	probed("B") // for C waits
+	probed("B2") // for C waits
 	b.ends()
 	probed("")
 	s.leads("C")

@@ -5,7 +5,7 @@ func (h *history) shrink() []op {
 	runs := 0
 	fails := func(ops []op) bool {
 		runs++
-		return runs < 5000 && newPlaythrough(h.plan).run(ops) != nil
+		return runs < 5000 && h.again(ops, nil) != nil
 	}
 	ops := h.ops
 	for before := len(ops) + 1; len(ops) < before; {

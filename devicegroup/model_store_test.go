@@ -3,6 +3,7 @@ package devicegroup_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"openmediator/d2m"
@@ -252,6 +253,9 @@ func (p *playthrough) settled() error {
 	if kept := p.group.TailBytes(); kept > 0 {
 		return fmt.Errorf("B21: %d bytes are kept in memory, and everybody has got all", kept)
 	}
+	if err := p.compare(); err != nil {
+		return err
+	}
 	return p.checkStored()
 }
 
@@ -276,6 +280,11 @@ func (p *playthrough) checkStored() error {
 	}
 	if devices == 0 && (len(snapshot.Blobs) > 0 || len(snapshot.Messages) > 0) {
 		return errors.New("B34: something is stored for a group without slots")
+	}
+	for _, b := range snapshot.Blobs {
+		if !b.Shared && !slices.Contains(p.model.Devices(), b.Device) {
+			return fmt.Errorf("B32: the info of device %d is stored, which has no slot", b.Device)
+		}
 	}
 	return nil
 }

@@ -2,10 +2,12 @@ package devicegroup_test
 
 import (
 	"flag"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"openmediator/d2m"
 	"openmediator/devicegroup/model"
 )
 
@@ -32,7 +34,7 @@ func TestModel(t *testing.T) {
 		if err != nil {
 			short := h.shrink()
 			t.Fatalf("history of %d ops fails, of which %d are enough; again with -model.seed=%d -model.steps=1\n%v\n%v\n%s",
-				len(h.ops), len(short), seed, err, h.plan, transcript(h.plan, short))
+				len(h.ops), len(short), seed, err, h.plan, h.transcript(short))
 		}
 	}
 	reached.check(t, *modelSteps >= enoughSteps)
@@ -42,8 +44,9 @@ func TestModel(t *testing.T) {
 type history struct {
 	plan plan
 	ops  []op
-	err  error
 	w    *writer
+
+	alter func([][]byte, *d2m.CloseCode) [][]byte // see playthrough
 }
 
 func newHistory(seed uint64) *history {
@@ -54,16 +57,17 @@ func newHistory(seed uint64) *history {
 // play makes the history up while it is played.
 func (h *history) play(reached *tally) error {
 	p := newPlaythrough(h.plan)
+	p.alter = h.alter
 	for range 50 + h.w.IntN(400) {
 		o := h.w.op(p)
 		h.ops = append(h.ops, o)
-		if h.err = guard(func() error { return p.do(o) }); h.err != nil {
-			return h.err
+		if err := p.do(o); err != nil {
+			return err
 		}
 	}
-	h.err = p.run(nil)
+	err := p.run(nil)
 	reached.add(p)
-	return h.err
+	return err
 }
 
 // tally counts in how many histories something was reached.
@@ -102,12 +106,17 @@ func (t *tally) check(test *testing.T, all bool) {
 	}
 }
 
+// again plays ops as part of this history, with a transcript if trace is not nil.
+func (h *history) again(ops []op, trace *strings.Builder) error {
+	p := newPlaythrough(h.plan)
+	p.alter, p.trace = h.alter, trace
+	return p.run(ops)
+}
+
 // transcript plays ops again and tells what happened.
-func transcript(pl plan, ops []op) string {
+func (h *history) transcript(ops []op) string {
 	var b strings.Builder
-	p := newPlaythrough(pl)
-	p.trace = &b
-	err := p.run(ops)
-	p.say("FAILS: %v", err)
+	err := h.again(ops, &b)
+	fmt.Fprintf(&b, "FAILS: %v\n", err)
 	return b.String()
 }

@@ -298,10 +298,12 @@ func TestB15_TimestampsDoNotGoBackAcrossARestart(t *testing.T) {
 		}},
 		{"alone in the group", func(s *scene, a, b *device) {
 			a.drops("B")
-			a.reflects("to nobody")
 			s.settle()
 			s.commitAll()
-			s.join("B")
+			s.pass(time.Minute)
+			a.reflects("to nobody")
+			a.receives("ReflectAck to nobody")
+			s.commitAll()
 		}},
 		{"an ephemeral", func(s *scene, a, b *device) {
 			a.reflectsEphemeral("first") // reserves numbers

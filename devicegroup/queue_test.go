@@ -8,6 +8,7 @@ import (
 
 	"openmediator/d2m"
 	"openmediator/devicegroup"
+	"openmediator/reflect"
 )
 
 func TestB16_AloneInTheGroup(t *testing.T) {
@@ -99,6 +100,22 @@ func TestB17_DeletedWithTheSlotThatWaited(t *testing.T) {
 	s.commitAll()
 	if _, snapshot := s.stored(); len(snapshot.Messages) != 0 {
 		t.Error("a message waits for a slot that is gone")
+	}
+}
+
+// What is found after a crash, and nobody waits for, goes at once: nobody might ever come to this group again.
+func TestB17_WhatACrashHasLeftIsDeleted(t *testing.T) {
+	s := newScene(t)
+	a, _ := s.pair()
+	left := reflect.NewChunk(sceneGroup, 0)
+	left.Append(reflect.Message{Place: 0, Sender: a.id, Envelope: []byte("acknowledged long ago")})
+	if err := s.store.Commit([]*reflect.Batch{{Group: sceneGroup, Epoch: s.group.Epoch(), Chunk: left.Data}})[0]; err != nil {
+		t.Fatal(err)
+	}
+	s.crash()
+	s.commit()
+	if _, snapshot := s.stored(); len(snapshot.Messages) != 0 {
+		t.Error("a message for which nobody waits is still stored")
 	}
 }
 
@@ -283,10 +300,10 @@ func TestB19_ManyAcksAboveOneThatIsMissing(t *testing.T) {
 	a, b := s.pair()
 	a.reflects("left alone")
 	s.settle()
-	reflect := d2m.Reflect{Envelope: []byte("x")}.Append(nil)
+	message := d2m.Reflect{Envelope: []byte("x")}.Append(nil)
 	for round := range rounds {
 		for range each {
-			s.group.Receive(s.now, a.conn, reflect)
+			s.group.Receive(s.now, a.conn, message)
 		}
 		s.seal(false)
 		s.answer(nil)

@@ -54,9 +54,8 @@ func (s *slowStore) expect(t *testing.T, want ...call) {
 
 // group is a source with so many batches to store.
 type group struct {
-	committer *Committer
-	id        byte
-	again     func(g *group) // called by Committed, if not nil
+	id    byte
+	again func(g *group) // called by Committed, if not nil
 
 	mu      sync.Mutex
 	pending int
