@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +120,62 @@ func TestCloseWaitsForReceive(t *testing.T) {
 	})
 }
 
+func TestCloseWhileReadingWaitsForReceive(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		config := f.config()
+		config.Receive = func(ctx context.Context, _ client.Message) error { <-ctx.Done(); return ctx.Err() }
+		d := start(t, config)
+		p := f.register()
+		for id := range d2m.ReflectedID(66) { // one is handled, 64 wait, one waits for those
+			p.send(d2m.Reflected{ID: id, Envelope: sealText(t, "x")})
+		}
+		synctest.Wait()
+		closed := goDo(func() error { d.Close(); return nil })
+		if code := p.receiveEnd(); code != websocket.StatusNormalClosure {
+			t.Errorf("closed with %d, want 1000", code)
+		}
+		<-closed
+	})
+}
+
+// Acks that wait because the server has not read for a while leave before Close.
+func TestCloseSendsAcksThatWait(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		config := f.config()
+		config.Receive = func(context.Context, client.Message) error { return nil }
+		d := start(t, config)
+		p := f.register()
+		const reflects = 5
+		for range reflects {
+			go d.ReflectSealed(t.Context(), make([]byte, d2m.MaxEnvelopeSize))
+		}
+		synctest.Wait()
+		for id := range d2m.ReflectedID(3) {
+			p.send(d2m.Reflected{ID: id, Envelope: sealText(t, "x")})
+		}
+		synctest.Wait()
+		closed := goDo(func() error { d.Close(); return nil })
+		synctest.Wait()
+		var acks []d2m.ReflectedID
+		for {
+			_, frame, err := p.socket.Read(t.Context())
+			if err != nil {
+				if code := websocket.CloseStatus(err); code != websocket.StatusNormalClosure {
+					t.Errorf("closed with %v", err)
+				}
+				break
+			}
+			if m, _ := d2m.Parse(frame); m.Type() == d2m.TypeReflectedAck {
+				acks = append(acks, m.(d2m.ReflectedAck).ID)
+			}
+		}
+		if !slices.Equal(acks, []d2m.ReflectedID{0, 1, 2}) {
+			t.Errorf("acked %v", acks)
+		}
+		<-closed
+	})
+}
+
 // The server's Close is answered even if the device has much to handle.
 func TestCloseOfServerIsAnswered(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeServer) {
@@ -189,6 +246,24 @@ func TestServerThatAnswersPingsIsKept(t *testing.T) {
 		}
 		if often := time.Since(before) / 100; often < time.Minute {
 			t.Errorf("pinged every %v", often)
+		}
+		if !d.Connected() {
+			t.Error("the device has left")
+		}
+	})
+}
+
+// Whatever a server sends shows that it is there, though it answers no ping.
+func TestServerThatSpeaksIsKept(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		d := start(t, f.config())
+		p := f.register()
+		p.mute = true
+		go p.discard()
+		for range 20 {
+			<-p.pings
+			<-time.After(10 * time.Second)
+			p.send(d2m.TransactionEnded{})
 		}
 		if !d.Connected() {
 			t.Error("the device has left")

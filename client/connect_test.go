@@ -83,17 +83,10 @@ func TestConnectGivesUpAtOnce(t *testing.T) {
 // One app without a timeout stays "connected" for ever to a server that hangs.
 func TestConnectTimeout(t *testing.T) {
 	servers := map[string]func(f *fakeServer){
-		"does not accept":  func(*fakeServer) {},
-		"no ServerHello":   func(f *fakeServer) { f.accept() },
-		"no ServerInfo":    func(f *fakeServer) { f.accept().challenge() },
-		"does not read":    func(f *fakeServer) { p := f.accept(); p.send(mustVerifier(f.t).Hello()) },
-		"does not upgrade": func(f *fakeServer) { <-f.dials },
-		"HTTP, not a word": func(f *fakeServer) { conn := <-f.dials; conn.Read(make([]byte, 10_000)) },
-		"HTTP, half a word": func(f *fakeServer) {
-			conn := <-f.dials
-			conn.Read(make([]byte, 10_000))
-			conn.Write([]byte("HTTP/1.1 1"))
-		},
+		"does not accept": func(*fakeServer) {},
+		"no ServerHello":  func(f *fakeServer) { f.accept() },
+		"no ServerInfo":   func(f *fakeServer) { f.accept().challenge() },
+		"does not read":   func(f *fakeServer) { p := f.accept(); p.send(mustVerifier(f.t).Hello()) },
 	}
 	for name, serve := range servers {
 		t.Run(name, func(t *testing.T) {
@@ -109,6 +102,30 @@ func TestConnectTimeout(t *testing.T) {
 					t.Errorf("Connect took %v", took)
 				}
 			})
+		})
+	}
+}
+
+func TestConnectTimeoutBeforeUpgrade(t *testing.T) {
+	for _, answer := range []string{"", "HTTP/1.1 1", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"} {
+		inBubble(t, func(t *testing.T, f *fakeServer) {
+			near, far := net.Pipe()
+			config := f.config()
+			config.Dialer.DialContext = func(context.Context, string, string) (net.Conn, error) { return near, nil }
+			before := time.Now()
+			result := goConnect(t.Context(), config)
+			far.Read(make([]byte, 10_000))
+			go far.Write([]byte(answer))
+			var unreachable *client.UnreachableError
+			if got := <-result; !errors.As(got.err, &unreachable) || !errors.Is(got.err, context.DeadlineExceeded) {
+				t.Errorf("Connect: %v", got.err)
+			}
+			if took := time.Since(before); took != client.DefaultConnectTimeout {
+				t.Errorf("Connect took %v", took)
+			}
+			if _, err := far.Read(make([]byte, 1)); err == nil {
+				t.Error("the connection is still there")
+			}
 		})
 	}
 }

@@ -143,6 +143,11 @@ func TestB33_SharedData(t *testing.T) {
 		if err := d.SetSharedData(t.Context(), make([]byte, d2m.MaxSharedDataSize)); err == nil {
 			t.Error("too much shared data was taken")
 		}
+		dropped := goDo(func() error { return d.Drop(t.Context(), 1) })
+		p.send(d2m.DropDeviceAck(receive[d2m.DropDevice](p))) // and no further question before it
+		if err := <-dropped; err != nil {
+			t.Error(err)
+		}
 		p.close(d2m.CloseGoingAway)
 
 		// Another device has set something that this one cannot read; then nothing.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 
 	"openmediator/d2m"
 )
@@ -97,11 +96,6 @@ func violation(format string, args ...any) error {
 	return &ProtocolError{Err: fmt.Errorf(format, args...)}
 }
 
-func isViolation(err error) bool {
-	var protocol *ProtocolError
-	return errors.As(err, &protocol)
-}
-
 // unreachable gives an error on the way to registration its type.
 func unreachable(err error) error {
 	var closed *CloseError
@@ -116,10 +110,6 @@ func unreachable(err error) error {
 // cause strips what libraries put around an error of the network. The URL is among
 // it, and with the URL the group id.
 func cause(err error) error {
-	var inURL *url.Error
-	if errors.As(err, &inURL) {
-		return cause(inURL.Err)
-	}
 	var network *net.OpError
 	if errors.As(err, &network) {
 		return network

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
@@ -203,10 +204,16 @@ func (p *peer) close(code d2m.CloseCode) {
 	}
 }
 
-// inBubble runs a test in fake time with a fake server.
+// inBubble runs a test in fake time with a fake server. No test needs two days of
+// it; but a device that reconnects keeps a bubble alive, so that one which waits in
+// vain would do so for ever.
 func inBubble(t *testing.T, test func(t *testing.T, f *fakeServer)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, newFakeServer(t)) })
+	synctest.Test(t, func(t *testing.T) {
+		watchdog := time.AfterFunc(48*time.Hour, func() { panic(t.Name() + ": waits in vain") })
+		defer watchdog.Stop()
+		test(t, newFakeServer(t))
+	})
 }
 
 var testKeys = mustKeys(1)

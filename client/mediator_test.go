@@ -62,6 +62,7 @@ func (s *realServer) restart() {
 // member is a device of a test group.
 type member struct {
 	*client.Device
+	t        *testing.T
 	messages chan client.Message
 	events   chan string
 }
@@ -70,7 +71,7 @@ type member struct {
 // named in events.
 func (s *realServer) join(config client.Config) *member {
 	s.t.Helper()
-	m := &member{messages: make(chan client.Message, 1000), events: make(chan string, 100)}
+	m := &member{t: s.t, messages: make(chan client.Message, 1000), events: make(chan string, 100)}
 	config.URL = s.url
 	if config.Keys == nil {
 		config.Keys = testKeys
@@ -90,12 +91,44 @@ func (s *realServer) join(config client.Config) *member {
 	return m
 }
 
+// patience is how long a test waits for what should happen at once.
+const patience = 20 * time.Second
+
 // await waits for an event, whatever comes before it.
 func (m *member) await(event string) {
-	for got := range m.events {
-		if got == event {
-			return
+	m.t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case got := <-m.events:
+			if got == event {
+				return
+			}
+		case <-deadline:
+			m.t.Fatalf("%q has not happened", event)
 		}
+	}
+}
+
+func (m *member) receive() client.Message {
+	m.t.Helper()
+	select {
+	case message := <-m.messages:
+		return message
+	case <-time.After(patience):
+		m.t.Fatal("no message has come")
+		return client.Message{}
+	}
+}
+
+func (m *member) awaitEnd() error {
+	m.t.Helper()
+	select {
+	case <-m.Done():
+		return m.Err()
+	case <-time.After(patience):
+		m.t.Fatal("the device has not ended")
+		return nil
 	}
 }
 
@@ -116,7 +149,7 @@ func TestDevicesReflectToEachOther(t *testing.T) {
 	}
 	for _, m := range []*member{two, three} {
 		for i, at := range want {
-			got := <-m.messages
+			got := m.receive()
 			if got.Envelope.Text != fmt.Sprint(i) || got.Envelope.Device != 1 || !got.Timestamp.Equal(at) || got.Ephemeral {
 				t.Fatalf("message %d: %+v, want timestamp %v", i, got, at)
 			}
@@ -125,7 +158,7 @@ func TestDevicesReflectToEachOther(t *testing.T) {
 	if err := two.ReflectEphemeral(t.Context(), text("typing")); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-one.messages; got.Envelope.Text != "typing" || !got.Ephemeral {
+	if got := one.receive(); got.Envelope.Text != "typing" || !got.Ephemeral {
 		t.Errorf("received %+v", got)
 	}
 	one.Close()
@@ -149,7 +182,7 @@ func TestDeviceReturnsToItsQueueAfterRestart(t *testing.T) {
 	config.Registered = registered
 	two = s.join(config)
 	for i := range 20 {
-		if got := <-two.messages; got.Envelope.Text != fmt.Sprint(i) {
+		if got := two.receive(); got.Envelope.Text != fmt.Sprint(i) {
 			t.Fatalf("message %d is %q", i, got.Envelope.Text)
 		}
 	}
@@ -157,7 +190,7 @@ func TestDeviceReturnsToItsQueueAfterRestart(t *testing.T) {
 	if _, err := one.Reflect(t.Context(), text("again")); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-two.messages; got.Envelope.Text != "again" {
+	if got := two.receive(); got.Envelope.Text != "again" {
 		t.Errorf("received %q", got.Envelope.Text)
 	}
 }
@@ -176,7 +209,7 @@ func TestDevicesOfOtherGroupReceiveNothing(t *testing.T) {
 	if _, err := stranger.Reflect(t.Context(), text("for the peer")); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-peer.messages; got.Envelope.Text != "for the peer" {
+	if got := peer.receive(); got.Envelope.Text != "for the peer" {
 		t.Errorf("received %q", got.Envelope.Text)
 	}
 	if slots, err := stranger.Devices(t.Context()); err != nil || len(slots) != 2 {
@@ -191,7 +224,7 @@ func TestB7_ServerRefusesDeviceThatErrsAboutItsSlot(t *testing.T) {
 	if _, err := two.Reflect(t.Context(), text("confirms the slot of 1 by its ack")); err != nil {
 		t.Fatal(err)
 	}
-	<-one.messages
+	one.receive()
 	one.Close() // behind its ack
 	for _, config := range []client.Config{{DeviceID: 1}, {DeviceID: 3, Registered: true}} {
 		config.URL, config.Keys = s.url, testKeys
@@ -207,10 +240,9 @@ func TestB9_SameDeviceTwice(t *testing.T) {
 	s := startMediator(t)
 	older := s.join(client.Config{DeviceID: 1})
 	s.join(client.Config{DeviceID: 1, Registered: true})
-	<-older.Done()
 	var closed *client.CloseError
-	if !errors.As(older.Err(), &closed) || closed.Code != d2m.CloseReplaced {
-		t.Errorf("the older one ended with %v", older.Err())
+	if err := older.awaitEnd(); !errors.As(err, &closed) || closed.Code != d2m.CloseReplaced {
+		t.Errorf("the older one ended with %v", err)
 	}
 }
 
@@ -227,10 +259,9 @@ func TestB32_DropThroughServer(t *testing.T) {
 		}
 	}
 	for _, m := range []*member{one, two} {
-		<-m.Done()
 		var closed *client.CloseError
-		if !errors.As(m.Err(), &closed) || closed.Code != d2m.CloseDropped {
-			t.Errorf("ended with %v", m.Err())
+		if err := m.awaitEnd(); !errors.As(err, &closed) || closed.Code != d2m.CloseDropped {
+			t.Errorf("ended with %v", err)
 		}
 	}
 }
@@ -265,7 +296,7 @@ func TestB14_OneOrderForAll(t *testing.T) {
 	var orders [2][]string
 	for i, m := range []*member{watcher1, watcher2} {
 		for range senders * each {
-			got := <-m.messages
+			got := m.receive()
 			orders[i] = append(orders[i], fmt.Sprint(got.Envelope.Device, " ", got.Envelope.Text))
 		}
 	}

@@ -94,8 +94,7 @@ func (s *session) dispatchLeader() error {
 	return s.toHandler(promoted{})
 }
 
-// toHandler waits until the handler has room. When the device ends the handler
-// takes nothing more, but answers are still to be read.
+// toHandler waits until the handler has room, and does not read meanwhile.
 func (s *session) toHandler(e event) error {
 	select {
 	case s.inbox <- e:
@@ -106,7 +105,6 @@ func (s *session) toHandler(e event) error {
 	defer s.heard()
 	select {
 	case s.inbox <- e:
-	case <-s.device.ctx.Done():
 	case <-s.ctx.Done():
 	}
 	return nil

@@ -370,6 +370,70 @@ func TestReceiveCannotWaitForAnAnswer(t *testing.T) {
 	})
 }
 
+// Within Receive, Submit waits for room as long as answers can make some: not when
+// they come behind messages that wait for Receive, nor when there is no connection.
+func TestReceiveCannotWaitForRoom(t *testing.T) {
+	for name, jam := range map[string]func(p *peer){
+		"inbox full": func(p *peer) {
+			for id := range d2m.ReflectedID(65) { // 64 wait for Receive, one waits for those
+				p.send(d2m.Reflected{ID: id + 2, Envelope: sealText(p.t, "x")})
+			}
+		},
+		"connection lost": func(p *peer) { p.socket.CloseNow() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fakeServer) {
+				config := f.config()
+				result := make(chan error)
+				startSubmitting(t, config, result)
+				p := f.register()
+				p.send(d2m.Reflected{ID: 1, Envelope: sealText(t, "question")})
+				go p.discard()
+				<-time.After(time.Hour)
+				jam(p)
+				wantNotSent(t, <-result, client.ErrInReceive)
+			})
+		})
+	}
+}
+
+func TestReceiveSubmitsMuch(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		config := f.config()
+		result := make(chan error)
+		startSubmitting(t, config, result)
+		p := f.register()
+		p.send(d2m.Reflected{ID: 1, Envelope: sealText(t, "question")})
+		for range 1000 {
+			m := receive[d2m.Reflect](p)
+			p.send(d2m.ReflectAck{ID: m.ID})
+		}
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// startSubmitting starts a device that answers its first message by a thousand.
+func startSubmitting(t *testing.T, config client.Config, result chan error) {
+	t.Helper()
+	var d *client.Device
+	ready := make(chan struct{})
+	config.Receive = func(ctx context.Context, _ client.Message) (err error) {
+		<-ready
+		for range 1000 {
+			if _, err = d.Submit(ctx, text("x")); err != nil {
+				break
+			}
+		}
+		result <- err
+		<-ctx.Done()
+		return err
+	}
+	d = start(t, config)
+	close(ready)
+}
+
 // failingNonces is a store whose disk is full.
 type failingNonces struct{ contains, add error }
 

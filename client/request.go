@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"openmediator/d2m"
 )
@@ -64,22 +65,35 @@ func (d *Device) submit(ctx context.Context, r *request) error {
 	if err := d.ended(); err != nil {
 		return fmt.Errorf("%s: was not sent: %w", r.name, err)
 	}
-	select {
-	case d.requests <- r:
-		return nil
-	default:
+	for {
+		var again <-chan time.Time
+		if d.isReceiving(ctx) {
+			again = time.After(jamInterval)
+		}
+		select {
+		case d.requests <- r:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("%s: was not sent: %w", r.name, context.Cause(ctx))
+		case <-d.done:
+			return fmt.Errorf("%s: was not sent: %w", r.name, d.ended())
+		case <-again:
+			if d.jammed() {
+				return fmt.Errorf("%s: was not sent: %w", r.name, ErrInReceive)
+			}
+		}
 	}
-	if d.isReceiving(ctx) {
-		return fmt.Errorf("%s: was not sent: %w", r.name, ErrInReceive)
-	}
-	select {
-	case d.requests <- r:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%s: was not sent: %w", r.name, context.Cause(ctx))
-	case <-d.done:
-		return fmt.Errorf("%s: was not sent: %w", r.name, d.ended())
-	}
+}
+
+// jamInterval is how often a Receive that waits for room in the queue looks whether
+// there can be any.
+const jamInterval = 100 * time.Millisecond
+
+// jammed tells whether the queue can move only when Receive returns: the connection
+// is not read until then, so no answer makes room; or the next connection waits.
+func (d *Device) jammed() bool {
+	s := d.currentSession()
+	return s == nil || !s.isReading() && s.unanswered.count() >= maxUnanswered
 }
 
 // await waits for the answer to a request that was submitted.

@@ -82,9 +82,6 @@ func (s *session) run() error {
 	s.device.leaveSession()
 	handler.Wait()
 	writer.Wait()
-	if isViolation(reason) {
-		readers.Wait() // Close reads
-	}
 	s.wire.closeAfter(reason)
 	readers.Wait()
 	s.unanswered.lose(reason)
@@ -170,6 +167,8 @@ func (s *session) heard() { s.lastHeard.Store(time.Now().UnixNano()) }
 // notReading is called while the handler has enough to do. The silence of somebody
 // to whom one does not listen means nothing.
 func (s *session) notReading() { s.lastHeard.Store(0) }
+
+func (s *session) isReading() bool { return s.lastHeard.Load() != 0 }
 
 func (s *session) silence() time.Duration {
 	last := s.lastHeard.Load()

@@ -101,6 +101,20 @@ func TestWireSendFrameSendsAnything(t *testing.T) {
 	})
 }
 
+func TestWireRefusesMessagesOfDevices(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		w, p := dial(t, f)
+		go p.send(d2m.GetDevicesInfo{}, d2m.ReflectionQueueDry{})
+		var protocol *client.ProtocolError
+		if m, err := w.Receive(t.Context()); !errors.As(err, &protocol) {
+			t.Errorf("Receive: %v, %v", m, err)
+		}
+		if m, err := w.Receive(t.Context()); err != nil || m.Type() != d2m.TypeReflectionQueueDry {
+			t.Errorf("Receive after the error: %v, %v", m, err)
+		}
+	})
+}
+
 func TestWireEnds(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeServer) {
 		w, p := dial(t, f)

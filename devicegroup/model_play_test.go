@@ -14,8 +14,8 @@ import (
 	"openmediator/reflect/memstore"
 )
 
-// playthrough is a history that is being played: the core on a store, and the model beside it, which is told of every event and
-// judges what comes out.
+// playthrough is a history that is being played: the core on a store, and beside it the model, which is told of every
+// event and judges what comes out.
 type playthrough struct {
 	plan  plan
 	store *memstore.Store

@@ -18,7 +18,7 @@ type plan struct {
 
 func (pl plan) String() string {
 	c := pl.config
-	return fmt.Sprintf("%d slots, maximum absence %v, queue %d messages, %d bytes, group %d bytes, %d bytes in memory; drawn: %d",
+	return fmt.Sprintf("%d slots, absence %v, queue %d messages, %d bytes, group %d bytes, memory %d bytes, drawn %d",
 		c.MaxSlots, c.MaxAbsence, c.QueueMessages, c.QueueBytes, c.GroupBytes, c.TailBytes, pl.drawn)
 }
 
@@ -227,7 +227,8 @@ func (w *writer) detailReflect(o *op) {
 		o.n = 2 + w.IntN(30)
 	case 1, 2, 4, 5:
 		if w.heavy {
-			o.mode, o.n, o.size = []int{reflectNormal, reflectEphemeral, reflectEphemeral}[w.IntN(3)], 4+w.IntN(20), 60_000
+			o.mode = []int{reflectNormal, reflectEphemeral, reflectEphemeral}[w.IntN(3)]
+			o.n, o.size = 4+w.IntN(20), 60_000
 		}
 		if w.typing {
 			o.mode, o.n, o.size = reflectEphemeral, 100+w.IntN(900), 8

@@ -71,7 +71,7 @@ func TestB45_NoReset(t *testing.T) {
 			w := s.loginWire(newIdentity(t), 1, d2m.SlotNew)
 			sent := make(chan error, 1)
 			go func() {
-				_, err := w.Write(append(test.last, bytes.Repeat(much, 50)...))
+				_, err := w.Write(append(test.last, bytes.Repeat(much, 20)...))
 				sent <- err
 			}()
 			w.expectCloseFrame(test.code)

@@ -254,18 +254,34 @@ func (d *device) barrier() {
 	expect[d2m.DevicesInfo](d)
 }
 
+// awaitAbsence asks until the server has noticed that a device has gone.
+func (d *device) awaitAbsence(of d2m.DeviceID) {
+	d.t.Helper()
+	for {
+		d.send(d2m.GetDevicesInfo{})
+		for _, info := range expect[d2m.DevicesInfo](d).Devices {
+			if info.ID == of && !info.Connected {
+				return
+			}
+		}
+	}
+}
+
 // inbox is what a device gets that reads all the time.
 type inbox struct {
 	mu       sync.Mutex
 	messages []d2m.Message
 	code     d2m.CloseCode
 	over     bool
-	at       time.Time // of the end
+	at       time.Time     // of the end
+	done     chan struct{} // closed at the end
 }
+
+func newInbox() *inbox { return &inbox{done: make(chan struct{})} }
 
 // listen reads in the background until the connection ends.
 func (d *device) listen() *inbox {
-	in := &inbox{}
+	in := newInbox()
 	go func() {
 		for {
 			m, code, err := d.next()
@@ -289,6 +305,7 @@ func (in *inbox) end(code d2m.CloseCode) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.code, in.over, in.at = code, true, time.Now()
+	close(in.done)
 }
 
 // take returns what has come since the last call.

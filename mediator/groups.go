@@ -9,6 +9,9 @@ import (
 	"openmediator/reflect"
 )
 
+// retryAfter is when a group is claimed again for its deadlines after the store has failed.
+const retryAfter = time.Minute
+
 // groups are the device groups that are in use: connected to, or with something left to be stored.
 type groups struct {
 	server    *Server
@@ -234,7 +237,7 @@ func (gs *groups) tick(id d2m.GroupID) {
 	defer g.mu.Unlock()
 	g.alarm = time.Time{}
 	if err := g.claim(); err != nil {
-		gs.alarms.set(id, time.Now().Add(time.Minute))
+		gs.alarms.set(id, time.Now().Add(retryAfter))
 		return
 	}
 	g.core.Tick(time.Now())
@@ -260,6 +263,7 @@ func (g *group) settleOf(core *devicegroup.Group) {
 	}
 	if core.Failed() {
 		g.abandon()
+		g.groups.alarms.set(g.id, time.Now().Add(retryAfter)) // what was due may not have been stored (B34)
 		return
 	}
 	if leader := core.Probe(); leader != nil {
@@ -304,14 +308,13 @@ func (g *group) countTail() {
 func (g *group) Seal() *reflect.Batch {
 	g.mu.Lock()
 	all := !g.urgent // added as what can wait, and that has waited long enough
-	if all {
-		g.lazy = false
-	} else {
-		g.urgent = false
-	}
+	// The committer calls once for what is urgent and what can wait. If the latter still waits with it, adding it again
+	// does no harm.
+	g.urgent, g.lazy = false, false
 	var b *reflect.Batch
 	if g.core != nil {
 		b = g.core.Seal(time.Now(), all)
+		g.askForCommit()
 	}
 	if b != nil {
 		g.flight = g.core

@@ -54,18 +54,18 @@ func (l *noisyListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return noisyConn{c}, nil
+	return noisyConn{c.(*net.TCPConn)}, nil
 }
 
 // noisyConn has the planted address, and its end is an error that says so.
-type noisyConn struct{ net.Conn }
+type noisyConn struct{ *net.TCPConn }
 
 func (c noisyConn) RemoteAddr() net.Addr {
 	return &net.TCPAddr{IP: net.ParseIP(plantedAddress), Port: 4711}
 }
 
 func (c noisyConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.TCPConn.Read(p)
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		err = planted(syscall.ECONNRESET)
 	}
@@ -97,16 +97,19 @@ func session(t *testing.T, privacy mediator.Privacy) (log *logBuffer, id identit
 	away, _ := s.login(id, secretDevice+2, d2m.SlotNew)
 	away.ws.CloseNow()
 	expect[d2m.RolePromotedToLeader](d.device)
+	d.awaitAbsence(secretDevice + 2)
 	for i := range 7 {
 		d.reflect(d2m.ReflectID(i), []byte(secretText))
 		other.send(d2m.ReflectedAck{ID: expect[d2m.Reflected](other.device).ID})
 	}
 	s.refused(id, secretDevice+1, d2m.SlotNew, d2m.CloseSlotState)
 	s.refused(id, secretDevice+9, d2m.SlotExisting, d2m.CloseSlotState)
+	replaced, _ := s.login(id, secretDevice+1, d2m.SlotExisting)
+	other.expectClose(d2m.CloseReplaced)
+	replaced.leave()
 	s.endings(t, id)
 
 	dropped, _ := s.login(id, secretDevice+1, d2m.SlotExisting)
-	other.expectClose(d2m.CloseReplaced)
 	d.send(d2m.DropDevice{DeviceID: secretDevice + 1})
 	await[d2m.DropDeviceAck](d.device)
 	dropped.expectClose(d2m.CloseDropped)
@@ -116,7 +119,8 @@ func session(t *testing.T, privacy mediator.Privacy) (log *logBuffer, id identit
 	d.expectClose(d2m.CloseInternal)
 	s.refused(id, secretDevice, d2m.SlotExisting, d2m.CloseInternal)
 	s.memory().Fail(nil)
-	s.login(id, secretDevice, d2m.SlotExisting)
+	last, _ := s.login(id, secretDevice, d2m.SlotExisting)
+	last.listen()
 	s.Shutdown(t.Context())
 	return log, id
 }
@@ -139,12 +143,7 @@ func (s *testServer) endings(t *testing.T, id identity) {
 	} {
 		w := s.loginWire(id, secretDevice+1, d2m.SlotExisting)
 		w.write(frame)
-		for {
-			if _, _, err := w.read(); err != nil {
-				break
-			}
-		}
-		w.Close()
+		<-w.listen().done
 	}
 	wrong := s.dial(id)
 	hello := wrong.hello(expect[d2m.ServerHello](wrong), secretDevice, d2m.SlotExisting)
@@ -153,7 +152,6 @@ func (s *testServer) endings(t *testing.T, id identity) {
 	wrong.expectClose(d2m.CloseProtocolError)
 	s.dialTCP().writeString(id.path() + secretText + "\r\n\r\n")
 	s.ask(upgradeRequest("GET", id.path()+"x", "Origin: "+secretText))
-	s.login(id, secretDevice+1, d2m.SlotExisting)
 }
 
 // forbidden are the texts that no log may hold at any level but full.

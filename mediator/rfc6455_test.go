@@ -178,25 +178,14 @@ func TestB44_PingsWithoutReading(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := startInBubble(t)
 		w := s.loginWire(newIdentity(t), 1, d2m.SlotNew)
-		ping := appendFrame(nil, fin|opPing, make([]byte, 125))
-		taken := 0
-		ended := make(chan time.Time)
 		started := time.Now()
-		go func() {
-			for {
-				n, err := w.Write(ping)
-				taken += n
-				if err != nil {
-					ended <- time.Now()
-					return
-				}
-			}
-		}()
+		taken, ended := w.push(appendFrame(nil, fin|opPing, make([]byte, 125)))
 		synctest.Wait()
-		if taken > 512<<10 {
-			t.Errorf("%d bytes were taken of a device that reads nothing", taken)
+		if n := taken.Load(); n > 512<<10 {
+			t.Errorf("%d bytes were taken of a device that reads nothing", n)
 		}
-		if took := (<-ended).Sub(started); took < time.Minute || took > 65*time.Second {
+		<-ended
+		if took := time.Since(started); took < time.Minute || took > 65*time.Second {
 			t.Errorf("ended after %v", took)
 		}
 		synctest.Wait()

@@ -97,10 +97,12 @@ func TestB21_SendsWithoutReading(t *testing.T) {
 	})
 }
 
-// pushed returns how many bytes the server takes of a device that reads nothing.
-func (w *wire) pushed(frame []byte) *atomic.Int64 {
-	taken := new(atomic.Int64)
+// push sends a frame again and again until the connection ends, and then closes ended. taken counts the bytes that the
+// server took.
+func (w *wire) push(frame []byte) (taken *atomic.Int64, ended chan struct{}) {
+	taken, ended = new(atomic.Int64), make(chan struct{})
 	go func() {
+		defer close(ended)
 		for {
 			n, err := w.Write(frame)
 			taken.Add(int64(n))
@@ -109,7 +111,7 @@ func (w *wire) pushed(frame []byte) *atomic.Int64 {
 			}
 		}
 	}()
-	return taken
+	return taken, ended
 }
 
 // A device that asks and does not read the answers is not read while more than 64 KiB of them wait; then all come.
@@ -125,7 +127,7 @@ func TestB21_AnswersAreBounded(t *testing.T) {
 		expectOn[d2m.ReflectionQueueDry](w)
 		expectOn[d2m.RolePromotedToLeader](w)
 		question := appendMessages(nil, d2m.GetDevicesInfo{})
-		taken := w.pushed(question)
+		taken, _ := w.push(question)
 		synctest.Wait()
 		questions := int(taken.Load()) / len(question)
 		// 64 KiB that wait, what the writer is stuck with, and a question or two that were read ahead.
@@ -149,7 +151,7 @@ func TestB21_UnstoredIsBounded(t *testing.T) {
 		w.listen()
 		resume := s.holdCommits()
 		frame := appendMessages(nil, d2m.Reflect{Envelope: make([]byte, 1000)})
-		taken := w.pushed(frame)
+		taken, _ := w.push(frame)
 		synctest.Wait()
 		if n := taken.Load(); n < 500<<10 || n > 2<<20 {
 			t.Errorf("%d bytes were taken", n)

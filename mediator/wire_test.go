@@ -209,19 +209,23 @@ func (w *wire) expectEnd() {
 
 // listen reads in the background until the connection ends. A Close frame is answered.
 func (w *wire) listen() *inbox {
-	in := &inbox{}
+	in := newInbox()
 	go func() {
+		defer w.Close()
+		code := d2m.CloseCode(0)
 		for {
 			first, payload, err := w.read()
-			switch {
-			case err != nil:
-				in.end(0)
+			if err != nil {
+				in.end(code)
 				return
-			case first == fin|opClose && len(payload) >= 2:
-				in.end(d2m.CloseCode(binary.BigEndian.Uint16(payload)))
-				w.Write(appendFrame(nil, fin|opClose, payload))
-				return
-			case first == fin|opBinary:
+			}
+			switch first {
+			case fin | opClose:
+				if len(payload) >= 2 {
+					code = d2m.CloseCode(binary.BigEndian.Uint16(payload))
+				}
+				w.Write(appendFrame(nil, first, payload))
+			case fin | opBinary:
 				if m, err := d2m.Parse(payload); err == nil {
 					in.add(m)
 				}

@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"openmediator/devicegroup"
+	"openmediator/reflect"
 )
 
 // pingFrame is a WebSocket ping without payload. It is written as bytes, since the library would wait for the pong.
@@ -126,20 +127,39 @@ func (c *conn) sendFrames(f *devicegroup.Frames) bool {
 	return true
 }
 
-// sendFetched reads from the store what is not in memory any more.
+// sendFetched reads from the store what is not in memory any more. It reports false if the library takes no frames.
 func (c *conn) sendFetched(out *devicegroup.Output) bool {
 	if len(out.Fetch) == 0 {
 		return true
 	}
 	out.Frames.Reset()
-	err := c.server.store.Read(c.url.GroupID, c.core.Epoch(), out.Fetch, func(_ int, record []byte) error {
-		return out.AppendReflected(record)
-	})
+	missing, err := c.fetch(out, out.Fetch)
+	for i := 0; missing && i < len(out.Fetch); i++ {
+		// Every device has acknowledged a message that is deleted, this one on an earlier connection (d2m.md, 16).
+		if _, err = c.fetch(out, out.Fetch[i:i+1]); err != nil {
+			break
+		}
+	}
 	if err != nil {
 		c.group.unreadable(c, err)
 		return true
 	}
 	return c.sendFrames(&out.Frames)
+}
+
+// fetch appends messages from the store to out. It reports whether one of them is not there; then none is appended.
+func (c *conn) fetch(out *devicegroup.Output, at []reflect.Location) (missing bool, err error) {
+	var damaged error
+	data, ends := len(out.Data), len(out.Ends)
+	err = c.server.store.Read(c.url.GroupID, c.core.Epoch(), at, func(_ int, record []byte) error {
+		damaged = out.AppendReflected(record)
+		return damaged
+	})
+	if err == nil || damaged != nil || errors.Is(err, reflect.ErrUnavailable) || errors.Is(err, reflect.ErrFenced) {
+		return false, err
+	}
+	out.Data, out.Ends = out.Data[:data], out.Ends[:ends]
+	return true, nil
 }
 
 // sent notes that what its group has handed out is with the kernel.

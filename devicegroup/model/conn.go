@@ -38,6 +38,7 @@ type change struct {
 type item struct {
 	gate
 	frame    d2m.Message // of a ReflectAck and a Reflected all but what message tells
+	size     int         // of what goes ahead, bytes
 	message  *Message    // of a ReflectAck and a Reflected
 	optional bool        // it may be left out, too
 	lost     bool        // it is left out if it shows at once
@@ -52,8 +53,14 @@ type closing struct {
 // here is the gate of what shows because of this event.
 func (m *Model) here() gate { return gate{m.event, m.event} }
 
-// change notes that this event changes something durable.
+// change notes that this event changes something durable. Of those that will be sealed together the first is enough:
+// whoever waits for a later one waits for that one, too.
 func (m *Model) change(certain bool) {
+	for _, c := range m.changes {
+		if c.certain == certain && c.event > m.flightEnds {
+			return
+		}
+	}
 	m.changes = append(m.changes, change{m.event, certain})
 }
 
@@ -66,9 +73,9 @@ func (m *Model) mayWait(g gate) bool {
 	return slices.ContainsFunc(m.changes, func(c change) bool { return c.event <= g.may })
 }
 
-// answer owes a frame ahead of the stream.
-func (m *Model) answer(c *Conn, frame d2m.Message) {
-	c.ahead = append(c.ahead, &item{gate: m.here(), frame: frame})
+// answer owes a frame ahead of the stream. message is the one that a ReflectAck is for.
+func (m *Model) answer(c *Conn, frame d2m.Message, message *Message) {
+	c.ahead = append(c.ahead, &item{gate: m.here(), frame: frame, message: message, size: len(frame.Append(nil))})
 }
 
 // place owes a frame at the end of the stream.
@@ -122,10 +129,14 @@ func (m *Model) Certain(c *Conn) bool {
 	return !slices.ContainsFunc(c.ahead, open) && !slices.ContainsFunc(c.stream, open)
 }
 
-// Unsent returns the size of the answers that are owed, in bytes (B21).
-func (c *Conn) Unsent() (bytes int) {
+// Held returns what a connection makes the group hold for it, in bytes: answers that are owed, and envelopes that wait
+// for the store (B21).
+func (m *Model) Held(c *Conn) (unsent, unstored int) {
 	for _, i := range c.ahead {
-		bytes += len(i.frame.Append(nil))
+		unsent += i.size
+		if i.message != nil && i.message.stored && m.mustWait(i.gate) {
+			unstored += len(i.message.envelope)
+		}
 	}
-	return bytes
+	return unsent, unstored
 }

@@ -110,7 +110,7 @@ func (m *Model) attach(s *slot, c *Conn, state d2m.SlotState) {
 		SharedDeviceData:      bytes.Clone(m.shared),
 		CurrentTime:           unixMilli(m.now),
 		ReflectionQueueLength: uint32(len(s.queue)),
-	})
+	}, nil)
 	for _, message := range s.queue {
 		m.reflected(c, message)
 	}

@@ -23,7 +23,7 @@ func (m *Model) devicesInfo(c *Conn) {
 			m.reach(AbsentListed)
 		}
 	}
-	m.answer(c, answer)
+	m.answer(c, answer, nil)
 }
 
 // dropDevice frees a slot. Whoever drops itself gets the ack before the code (B32).
@@ -39,7 +39,7 @@ func (m *Model) dropDevice(c *Conn, device d2m.DeviceID) {
 	default:
 		m.reach(DroppedOther)
 	}
-	m.answer(c, d2m.DropDeviceAck{DeviceID: device})
+	m.answer(c, d2m.DropDeviceAck{DeviceID: device}, nil)
 	if s != nil {
 		m.drop(s, d2m.CloseDropped)
 	}

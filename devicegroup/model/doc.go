@@ -13,6 +13,7 @@
 // What is stored when is the driver's to tell: [Model.Sealed] names the moment up to which everything goes into one
 // commit, [Model.Stored] and [Model.Failed] how it ended, and [Model.Claim] begins again with what was stored. A commit
 // may hold what is written lazily (acks, login times, confirmations, the time) or leave it out; the driver knows.
+// [Model.Shown] notes that nothing waits for a commit.
 //
 // # What is certain
 //

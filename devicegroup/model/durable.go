@@ -138,7 +138,9 @@ func (m *Model) Shown() error {
 	}
 	m.changes = nil
 	for _, c := range m.conns {
-		c.stream = slices.DeleteFunc(c.stream, func(i *item) bool { return i.lost && i.must == m.event })
+		if n := len(c.stream); n > 0 && c.stream[n-1].lost && c.stream[n-1].must == m.event {
+			c.stream = c.stream[:n-1]
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 type Message struct {
 	sender    d2m.DeviceID
 	ephemeral bool
+	stored    bool // to be, because somebody has to wait for it
 	envelope  []byte
 
 	earliest uint64 // its time is not before, Unix milliseconds

@@ -17,12 +17,11 @@ func (m *Model) reflect(c *Conn, r d2m.Reflect) {
 	}
 	c.ids[r.ID] = true
 	message := &Message{sender: c.slot.device, envelope: bytes.Clone(r.Envelope)}
-	ack := &item{gate: m.here(), frame: d2m.ReflectAck{ID: r.ID}, message: message}
 	if len(m.slots) == 1 {
 		m.reach(Alone)
 		m.lazily()
 		m.add(message)
-		c.ahead = append(c.ahead, ack)
+		m.answer(c, d2m.ReflectAck{ID: r.ID}, message)
 		return
 	}
 	if m.beyondLimit(message) {
@@ -33,8 +32,9 @@ func (m *Model) reflect(c *Conn, r d2m.Reflect) {
 	m.draw(true)
 	m.change(true)
 	m.add(message)
+	message.stored = true
 	m.accepted = append(m.accepted, message)
-	c.ahead = append(c.ahead, ack)
+	m.answer(c, d2m.ReflectAck{ID: r.ID}, message)
 	for _, s := range m.slots {
 		if s != c.slot {
 			m.enqueue(s, message)
@@ -141,9 +141,8 @@ func (m *Model) deliverEphemeral(c *Conn, message *Message) {
 	i.lost = !open && sure+frameSize(message) > maxEphemeral
 }
 
-func frameSize(message *Message) int {
-	return len(d2m.Reflected{Envelope: message.envelope}.Append(nil))
-}
+// frameSize is the size of a message as a Reflected, bytes: container 4 · header 16 · envelope.
+func frameSize(message *Message) int { return 20 + len(message.envelope) }
 
 // acknowledge takes a ReflectedAck (B7, B17 to B19). See CertainAck.
 func (m *Model) acknowledge(c *Conn, a d2m.ReflectedAck) {

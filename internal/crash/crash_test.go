@@ -2,7 +2,9 @@ package crash
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -37,7 +39,8 @@ func TestB15_B17_NothingIsLostWhenTheServerIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience+time.Duration(*killsFlag)*2*time.Second)
+	limit := patience + time.Duration(*killsFlag)*time.Second
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("run: is not over after %v", limit))
 	defer cancel()
 
 	began := time.Now()
@@ -67,8 +70,8 @@ func TestB15_B17_NothingIsLostWhenTheServerIsKilled(t *testing.T) {
 	})
 }
 
-// devices makes groups of two to four devices, half of them busy. In the quiet ones nothing but the acks themselves makes
-// the server write acks down.
+// devices makes groups of two to four devices. Half of the groups are quiet: when they have fallen silent, nothing but
+// the acks themselves makes the server write acks down.
 func (w *world) devices(groups int, seed uint64) [][]*device {
 	all := make([][]*device, groups)
 	for i := range all {
@@ -77,41 +80,42 @@ func (w *world) devices(groups int, seed uint64) [][]*device {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		pace := 20 * time.Millisecond
-		if i%2 == 1 {
-			pace = 500 * time.Millisecond
-		}
 		for n := range 2 + i/2%3 {
 			id := d2m.DeviceID(n + 1)
 			all[i] = append(all[i], &device{
 				world: w, group: keys, id: id, Recorder: w.history.Device(id),
-				random: rand.New(rand.NewPCG(random.Uint64(), random.Uint64())), pace: pace,
+				random: rand.New(rand.NewPCG(random.Uint64(), random.Uint64())), quiet: i%2 == 1,
 			})
 		}
 	}
 	return all
 }
 
-// run has the groups busy while the server is killed, and then takes all that is left for them.
+// run has the groups busy while the server is killed, and then takes all that is left for them. If that takes too long,
+// the error has what the server's goroutines are at.
 func (w *world) run(ctx context.Context, groups [][]*device, kills int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	busy := each(groups, cancel, func(d *device) error { return d.run(ctx) })
 	last, err := w.rampage(ctx, kills)
+	if last != nil {
+		defer last.process.Kill()
+	}
 	if err != nil {
 		cancel(err)
 	}
 	close(w.finish)
 	busy.Wait()
-	if last == nil {
-		return context.Cause(ctx)
+	if ctx.Err() == nil {
+		each(groups, cancel, func(d *device) error { return d.drain(ctx, last) }).Wait()
 	}
-	defer last.process.Kill()
-	each(groups, cancel, func(d *device) error { return d.drain(ctx, last) }).Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if ctx.Err() == nil {
+		return w.stop(ctx, last)
 	}
-	return w.stop(ctx, last)
+	if last != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w\n%s", context.Cause(ctx), last.process.Dump())
+	}
+	return context.Cause(ctx)
 }
 
 // each does something with all devices at once. The first error ends everything.

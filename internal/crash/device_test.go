@@ -27,8 +27,8 @@ type device struct {
 
 	*history.Recorder
 	random     *rand.Rand
-	pace       time.Duration // between two bursts, at most
-	registered bool          // the slot exists
+	quiet      bool // falls silent soon after it has connected
+	registered bool // the slot exists
 	reflects   uint64
 }
 
@@ -167,7 +167,7 @@ func (c *connection) work(ctx context.Context) error {
 	defer pace.Stop()
 	var enough <-chan time.Time
 	if c.random.IntN(4) == 0 {
-		enough = time.After(rand.N(200 * time.Millisecond))
+		enough = time.After(c.upTo(200 * time.Millisecond))
 	}
 	finish := c.world.finish
 	for {
@@ -176,7 +176,7 @@ func (c *connection) work(ctx context.Context) error {
 			if err := c.burst(ctx); err != nil {
 				return c.lost(c.life, err)
 			}
-			pace.Reset(time.Duration(c.random.Int64N(int64(c.pace))))
+			pace.Reset(c.rest())
 		case in := <-c.incoming:
 			if in.err != nil {
 				return c.lost(c.life, in.err)
@@ -194,6 +194,18 @@ func (c *connection) work(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// rest returns how long a device waits between two bursts.
+func (c *connection) rest() time.Duration {
+	if c.quiet && c.random.IntN(2) == 0 {
+		return time.Minute
+	}
+	return c.upTo(20 * time.Millisecond)
+}
+
+func (d *device) upTo(limit time.Duration) time.Duration {
+	return time.Duration(d.random.Int64N(int64(limit)))
 }
 
 // burst reflects some messages.

@@ -136,8 +136,13 @@ func (w *world) kill(l *life) {
 	l.process.Kill()
 }
 
+// stopLimit is how long a server may take to stop: the time that it gives its devices, and some more.
+const stopLimit = 15 * time.Second
+
 // stop ends a server by SIGTERM (B41).
 func (w *world) stop(ctx context.Context, l *life) error {
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
 	close(l.over)
 	w.publish(nil)
 	return l.process.Stop(ctx)
@@ -145,37 +150,44 @@ func (w *world) stop(ctx context.Context, l *life) error {
 
 var errDied = errors.New("server: has ended by itself")
 
-// rampage starts and kills the server under load until it has been killed some times, and then starts it once more. Some
-// lives besides end while the server starts, and some in good order.
+// rampage has the server live and end under load until it has been killed some times, and then starts it once more. After
+// an error it returns the life in which that happened, if there was one.
 func (w *world) rampage(ctx context.Context, kills int) (*life, error) {
 	for n := 0; n < kills; {
 		l, err := w.start()
 		if err != nil {
 			return nil, err
 		}
-		if w.random.IntN(4) == 0 {
-			w.pause(ctx, w.upTo(40*time.Millisecond))
-			w.kill(l)
-			continue
+		killed, err := w.spend(ctx, l, n%8 == 4)
+		if err != nil {
+			return l, fmt.Errorf("server %d: %w", l.number, err)
 		}
-		if err := w.live(ctx, l, n%8 == 4); err != nil {
-			w.kill(l)
-			return nil, err
+		if killed {
+			n++
 		}
-		if w.random.IntN(8) == 0 {
-			if err := w.stop(ctx, l); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		w.kill(l)
-		n++
 	}
 	l, err := w.start()
-	if err == nil {
-		err = w.open(ctx, l)
+	if err != nil {
+		return nil, err
 	}
-	return l, err
+	return l, w.open(ctx, l)
+}
+
+// spend has a server live and end. Most are killed under load; some end while they start, and some in good order.
+func (w *world) spend(ctx context.Context, l *life, long bool) (killed bool, err error) {
+	if w.random.IntN(4) == 0 {
+		w.pause(ctx, w.upTo(40*time.Millisecond))
+		w.kill(l)
+		return false, nil
+	}
+	if err := w.live(ctx, l, long); err != nil {
+		return false, err
+	}
+	if w.random.IntN(8) == 0 {
+		return false, w.stop(ctx, l)
+	}
+	w.kill(l)
+	return true, nil
 }
 
 // live lets the devices at a server until the moment to end it has come: a time, the n-th ReflectAck, or the n-th
@@ -193,7 +205,7 @@ func (w *world) live(ctx context.Context, l *life, long bool) error {
 	if long {
 		l.acks.start(-1)
 		l.given.start(-1)
-		end = history.AckGrace + 300*time.Millisecond + w.upTo(500*time.Millisecond)
+		end = history.AckGrace + 500*time.Millisecond + w.upTo(500*time.Millisecond)
 	}
 	if err := w.open(ctx, l); err != nil {
 		return err
@@ -207,7 +219,7 @@ func (w *world) live(ctx context.Context, l *life, long bool) error {
 	case <-l.process.Done():
 		return fmt.Errorf("%w\n%s", errDied, l.process.Log())
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func (c *checker) checkLeaders() *Violation {
 	for i, next := range c.leaders {
 		since := c.history.at(next.promotedAt).At
 		for _, k := range c.leaders[:i] {
-			if k.server != next.server || k.alive <= since {
+			if k.alive <= since {
 				continue
 			}
 			return c.violation("B12", []place{k.promotedAt, k.proof, next.promotedAt},

@@ -81,6 +81,8 @@ func TestRejectsWhatAKillMayNotCause(t *testing.T) {
 			edit(t, beforeKill, "2 received b 11 100", "") + edit(t, afterKill, "2 received b 11 100", "", "2 acksent 11", "")},
 		"delivered, not acknowledged, and gone": {"B18", "device 2 has not acknowledged message 1/2",
 			beforeKill + edit(t, afterKill, "2 received b 11 100", "", "2 acksent 11", "")},
+		"acknowledged before it came again, and gone": {"B18", "device 2 has not acknowledged message 1/2",
+			beforeKill + edit(t, afterKill, "2 received b 11 100", "2 acksent 11", "2 acksent 11", "")},
 		"acknowledged more than 2 s before, and again": {"B17", "device 2 received message 1/1 again, 2.",
 			beforeKill + edit(t, afterKill, "2 received b 11 100", "2 received a 10 100\n2 received b 11 100")},
 		"acknowledged in good order, and again": {"B17", "device 2 received message 1/6 again, 0.",

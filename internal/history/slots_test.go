@@ -80,3 +80,18 @@ func TestErrorShowsTheNeighbourhood(t *testing.T) {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 }
+
+func TestB20_AnEphemeralComesOnceAtMost(t *testing.T) {
+	const transcript = `
+	server
+	1 connected new
+	2 connected new
+	1 sent typing 1 ephemeral
+	2 received typing 5 100 ephemeral
+	2 ended
+	2 connected
+	`
+	accept(t, transcript)
+	reject(t, transcript+"2 received typing 5 100 ephemeral",
+		"B20", "device 2 received the ephemeral message 1/1 again")
+}

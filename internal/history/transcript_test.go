@@ -135,7 +135,12 @@ func accept(t *testing.T, transcript string) {
 // reject fails the test unless a transcript is rejected for a rule, with some words.
 func reject(t *testing.T, transcript, rule, words string) {
 	t.Helper()
-	err := Check(parse(t, transcript))
+	rejectHistory(t, parse(t, transcript), rule, words)
+}
+
+func rejectHistory(t *testing.T, h *History, rule, words string) {
+	t.Helper()
+	err := Check(h)
 	if err == nil {
 		t.Fatalf("accepted, want: %s: %s", rule, words)
 	}

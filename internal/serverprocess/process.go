@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -136,8 +135,15 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Stop asks the process to end, by SIGTERM, and waits until it has; ctx ends that by a Kill. It is an error if the exit
-// code is not 0.
+// Dump ends the process and returns what its goroutines were at, behind its log.
+func (p *Process) Dump() string {
+	p.command.Process.Signal(syscall.SIGQUIT) // as for Kill
+	<-p.done
+	return p.Log()
+}
+
+// Stop asks the process to end, by SIGTERM, and waits until it has. It is an error if it has not when ctx ends, for which
+// it is ended by a Dump, or if its exit code is not 0.
 func (p *Process) Stop(ctx context.Context) error {
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
 		<-p.done
@@ -146,8 +152,7 @@ func (p *Process) Stop(ctx context.Context) error {
 	select {
 	case <-p.done:
 	case <-ctx.Done():
-		p.Kill()
-		return errors.Join(errors.New("server: does not stop"), ctx.Err())
+		return fmt.Errorf("server: does not stop: %w\n%s", context.Cause(ctx), p.Dump())
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

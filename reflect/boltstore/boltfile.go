@@ -20,9 +20,9 @@ const lockTimeout = 500 * time.Millisecond
 // boltFile is an open bolt file. Its methods turn panics and faults of the memory map into errors: bbolt panics when it
 // finds a damaged page, and reading a mapped page that the disk cannot deliver is a fault, not an error.
 type boltFile struct {
-	db       *bbolt.DB
-	os       *os.File // what db has open
-	panicked atomic.Bool
+	db    *bbolt.DB
+	os    *os.File    // what db has open
+	stuck atomic.Bool // after a panic bbolt may hold its own locks
 }
 
 // errPanicked hides the text of the panic: bbolt's name keys, which hold group ids (B42).
@@ -53,17 +53,19 @@ func openBolt(path string, readOnly, noSync bool) (f *boltFile, err error) {
 	return f, err
 }
 
-// guard is to be deferred. It makes err of a panic.
+// guard is to be deferred. It makes err of a panic, after which bbolt's locks are not to be relied on.
 func (f *boltFile) guard(err *error) {
-	switch p := recover().(type) {
-	case nil:
-	case runtime.Error:
-		f.panicked.Store(true)
-		*err = fmt.Errorf("%w: %w: %v", reflect.ErrUnavailable, errPanicked, p)
-	default:
-		f.panicked.Store(true)
-		*err = fmt.Errorf("%w: %w", reflect.ErrUnavailable, errPanicked)
+	if p := recover(); p != nil {
+		f.stuck.Store(true)
+		*err = errorOf(p)
 	}
+}
+
+func errorOf(panicked any) error {
+	if fault, ok := panicked.(runtime.Error); ok {
+		return fmt.Errorf("%w: %w: %w", reflect.ErrUnavailable, errPanicked, fault)
+	}
+	return fmt.Errorf("%w: %w", reflect.ErrUnavailable, errPanicked)
 }
 
 // view runs do in a read transaction. Keep it short: the file cannot grow meanwhile. An error that wraps
@@ -76,6 +78,11 @@ func (f *boltFile) view(do func(tx *bbolt.Tx) error) (err error) {
 		return fmt.Errorf("%w: %w", reflect.ErrUnavailable, err)
 	}
 	defer tx.Rollback()
+	defer func() {
+		if p := recover(); p != nil {
+			err = errorOf(p) // Rollback gives back all that is locked
+		}
+	}()
 	return do(tx)
 }
 
@@ -99,7 +106,7 @@ func (f *boltFile) update(do, commit func(tx *bbolt.Tx) error) (err error) {
 
 // close waits for transactions in progress. After a panic it only lets go of the descriptor: bbolt may hold its own locks.
 func (f *boltFile) close() (err error) {
-	if f.panicked.Load() {
+	if f.stuck.Load() {
 		f.abandon()
 		return nil
 	}

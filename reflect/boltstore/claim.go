@@ -20,7 +20,7 @@ const (
 // Claim implements reflect.Store. It makes the store sound first if that is due (see the package comment); while that
 // cannot be done the answer is reflect.ErrUnavailable. If the group is claimed again meanwhile, it is reflect.ErrFenced.
 func (s *Store) Claim(group d2m.GroupID) (*reflect.Snapshot, error) {
-	if err := s.recover(); err != nil {
+	if err := s.makeSound(); err != nil {
 		return nil, err
 	}
 	epoch, keys, err := s.claim(group)

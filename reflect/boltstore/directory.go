@@ -59,8 +59,7 @@ func replace(dir string) error {
 type directoryLock struct{ file *os.File }
 
 func lockDirectory(dir string) (*directoryLock, error) {
-	path := filepath.Join(dir, lockName)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := openLock(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, err
 	}
@@ -69,13 +68,21 @@ func lockDirectory(dir string) (*directoryLock, error) {
 			break
 		}
 	}
-	if err == nil {
-		err = file.Chmod(0o600)
-	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return &directoryLock{file}, nil
+}
+
+func openLock(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return os.OpenFile(path, os.O_RDWR, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return file, file.Chmod(0o600)
 }
 
 // release gives the directory back. The file stays: whoever removed it could take it from under another server.

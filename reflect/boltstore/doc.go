@@ -32,7 +32,7 @@
 // reflect.ErrUnavailable. One failure needs no copy: when the disk is full and refuses a write before the meta page was
 // written, the old file is opened again as it is, since no room would be left for a copy.
 //
-// After a panic the old file's memory map is not released until the process ends: bbolt may still hold its locks.
+// After a panic in a commit the old file's memory map is not released until the process ends: bbolt may hold its locks.
 //
 // # What is never done
 //

@@ -61,9 +61,11 @@ func open(dir string, options Options) (s *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &Store{dir: dir, options: options, lock: lock, claims: make(map[d2m.GroupID]reflect.Epoch)}
+	s = &Store{
+		dir: dir, options: options, lock: lock, pageSize: held.tree.pageSize,
+		file: file, claims: make(map[d2m.GroupID]reflect.Epoch),
+	}
 	s.turn.L = &s.mu
-	s.file = file
 	s.hold(held)
 	return s, nil
 }
@@ -127,7 +129,7 @@ func create(dir string, noSync bool) error {
 
 // hold takes over what was read of a file that is opened now. s.writing and s.mu are held, or s is new.
 func (s *Store) hold(c contents) {
-	s.pageSize, s.txid, s.chunks = c.tree.pageSize, c.tree.txid, c.chunks
+	s.txid, s.chunks = c.tree.txid, c.chunks
 	s.lastKey = max(s.lastKey, c.lastKey)
 }
 

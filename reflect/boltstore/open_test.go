@@ -78,7 +78,7 @@ func TestNewerSchemaIsNotTouched(t *testing.T) {
 func TestForeignFileIsNotTouched(t *testing.T) {
 	valid := func(t *testing.T) []byte {
 		dir := t.TempDir()
-		s := openIn(t, dir, Options{})
+		s := openIn(t, dir, Options{noSync: true})
 		for i := range 50 {
 			put(t, s, testGroup(i), i)
 		}
@@ -214,7 +214,7 @@ func TestDamagedFile(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	opened, refused := 0, 0
-	for n := range 600 {
+	for n := range 400 {
 		data := bytes.Clone(valid)
 		for range 1 + n%3 {
 			damage(data, random)

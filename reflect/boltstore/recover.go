@@ -15,14 +15,14 @@ import (
 // recoverEvery is the least time between two attempts to make the store sound.
 const recoverEvery = time.Second
 
-// recover makes the store sound if it is not. Only one caller does the work; the others are sent away meanwhile.
-func (s *Store) recover() error {
+// makeSound opens a file again if none is trusted. Only one caller does the work; the others are sent away meanwhile.
+func (s *Store) makeSound() error {
 	s.mu.Lock()
 	if s.file != nil {
 		s.mu.Unlock()
 		return nil
 	}
-	if s.closed || s.recovering || time.Since(s.recovered) < recoverEvery {
+	if s.closed || s.recovering || time.Since(s.tried) < recoverEvery {
 		defer s.mu.Unlock()
 		return reflect.ErrUnavailable
 	}
@@ -60,7 +60,7 @@ func (s *Store) reopen() (err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.recovering, s.recovered = false, time.Now()
+	s.recovering, s.tried = false, time.Now()
 	if err == nil {
 		s.file = file
 		s.hold(held)

@@ -134,7 +134,7 @@ func wantNoLeftover(t *testing.T, dir string) {
 
 // What was handed in while the failing commit was in progress fails as well.
 func TestB43_CommitsBehindAFailingOneFail(t *testing.T) {
-	s := openIn(t, t.TempDir(), Options{})
+	s := openIn(t, t.TempDir(), Options{noSync: true})
 	const groups = 20
 	var batches []*reflect.Batch
 	for i := range groups {
@@ -236,9 +236,9 @@ func TestB43_RecoveryIsTriedAgain(t *testing.T) {
 		unavailable()
 		wantNoLeftover(t, dir)
 		rename(t, away, path)
-		time.Sleep(recoverEvery - 1)
+		time.Sleep(recoverEvery - time.Nanosecond)
 		unavailable() // not tried yet
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		b.Epoch = holds(t, s, group, 1)
 		fail(t, s, b)
 		unavailable() // only one attempt in a second, the successful ones counted
@@ -295,7 +295,7 @@ func TestB43_RecoveryRefusesAnotherFile(t *testing.T) {
 func TestB43_MapFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		s := openIn(t, dir, Options{})
+		s := openIn(t, dir, Options{noSync: true})
 		path := filepath.Join(dir, fileName)
 		group := testGroup(1)
 		var numbers []int
@@ -333,7 +333,7 @@ func TestB43_MapFault(t *testing.T) {
 // Many claims at once: one makes the store sound, the others are refused or come after it.
 func TestB43_OneRecoversForAll(t *testing.T) {
 	recovered := 0
-	s := openIn(t, t.TempDir(), Options{OnRecovered: func() { recovered++ }})
+	s := openIn(t, t.TempDir(), Options{noSync: true, OnRecovered: func() { recovered++ }})
 	b := put(t, s, testGroup(1), 1)
 	fail(t, s, b)
 	var running sync.WaitGroup
@@ -351,6 +351,24 @@ func TestB43_OneRecoversForAll(t *testing.T) {
 	holds(t, s, testGroup(1), 1)
 }
 
+// An error that comes late, from a file that has been replaced already, ends no claim of the new one.
+func TestB43_LateErrorOfTheOldFile(t *testing.T) {
+	s := openIn(t, t.TempDir(), Options{})
+	old := s.file
+	fail(t, s, put(t, s, testGroup(1), 1))
+	epoch := holds(t, s, testGroup(1), 1)
+	err := old.view(func(*bbolt.Tx) error { return nil })
+	if !errors.Is(err, reflect.ErrUnavailable) {
+		t.Fatalf("the old file is still open: %v", err)
+	}
+	s.mu.Lock()
+	s.distrust(old, err)
+	s.mu.Unlock()
+	if err := s.Commit([]*reflect.Batch{batchOf(testGroup(1), epoch, 2)})[0]; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestB43_CloseWhileUnavailable(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir, Options{})
@@ -365,7 +383,7 @@ func TestB43_CloseWhileUnavailable(t *testing.T) {
 // B17: what had been deleted is not carried over into the copy.
 func TestB17_CopyHoldsNothingDeleted(t *testing.T) {
 	dir := t.TempDir()
-	s := openIn(t, dir, Options{})
+	s := openIn(t, dir, Options{noSync: true})
 	path := filepath.Join(dir, fileName)
 	gone, kept := testGroup(1), testGroup(2)
 	for i := range 100 {
@@ -398,7 +416,7 @@ func holds300(t *testing.T, s *Store, group [32]byte) reflect.Epoch {
 // Other tools write a free list into the file. It is part of what the last commit held.
 func TestB43_FreeListOfAnotherTool(t *testing.T) {
 	dir := t.TempDir()
-	s := openIn(t, dir, Options{})
+	s := openIn(t, dir, Options{noSync: true})
 	for i := range 100 {
 		put(t, s, testGroup(1), i)
 	}
@@ -410,7 +428,7 @@ func TestB43_FreeListOfAnotherTool(t *testing.T) {
 	closeStore(t, s)
 	change(t, filepath.Join(dir, fileName), func(*bbolt.Tx) error { return nil })
 
-	s = openIn(t, dir, Options{})
+	s = openIn(t, dir, Options{noSync: true})
 	snapshot, err := s.Claim(testGroup(3))
 	if err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ type Store struct {
 	failure    error     // how it did
 	closed     bool
 	recovering bool
-	recovered  time.Time                     // when the last attempt at recovery ended
+	tried      time.Time                     // when the last attempt at recovery ended
 	claims     map[d2m.GroupID]reflect.Epoch // those in force
 	epoch      reflect.Epoch                 // the last one given
 	voided     reflect.Epoch                 // all up to it ended with a failure

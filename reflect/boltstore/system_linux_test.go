@@ -58,29 +58,36 @@ func TestModesThatAreThere(t *testing.T) {
 
 func TestDirectoryThatIsNotWritable(t *testing.T) {
 	above := t.TempDir()
-	dir := filepath.Join(above, "data")
-	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o555), os.Chmod(above, 0o555)); err != nil {
+	empty, frozen := filepath.Join(above, "empty"), filepath.Join(above, "frozen")
+	closeStore(t, openIn(t, frozen, Options{}))
+	chmod(t, 0o444, filepath.Join(frozen, fileName))
+	chmod(t, 0o666, filepath.Join(frozen, lockName))
+	if err := os.Mkdir(empty, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	existing := t.TempDir()
-	closeStore(t, openIn(t, existing, Options{}))
-	if err := os.Chmod(filepath.Join(existing, fileName), 0o444); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.Chmod(existing, 0o755), os.Chmod(filepath.Join(existing, lockName), 0o666)); err != nil {
-		t.Fatal(err)
-	}
+	chmod(t, 0o555, frozen, empty, above, filepath.Dir(above))
 	asNobody(t, func() {
-		for _, dir := range []string{dir, filepath.Join(above, "new", "data"), existing} {
+		for dir, where := range map[string]string{
+			empty:                              lockName,
+			filepath.Join(above, "new", "dir"): "mkdir",
+			frozen:                             fileName,
+		} {
 			_, err := Open(dir, Options{})
-			wantSentence(t, err, dir, "permission denied")
+			wantSentence(t, err, dir, where, "permission denied")
 			if !errors.Is(err, fs.ErrPermission) {
 				t.Errorf("%v does not wrap fs.ErrPermission", err)
 			}
 		}
 	})
-	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(above, 0o755)); err != nil {
-		t.Fatal(err)
+	chmod(t, 0o755, filepath.Dir(above), above, empty, frozen)
+}
+
+func chmod(t *testing.T, mode fs.FileMode, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

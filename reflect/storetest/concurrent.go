@@ -61,10 +61,10 @@ func work(store reflect.Store, first, second, rounds int) error {
 			if n%7 == 0 {
 				snapshot, err := store.Claim(group)
 				if err != nil {
-					return fmt.Errorf("Claim: %w", err)
+					return fmt.Errorf("claim: %w", err)
 				}
 				if len(snapshot.Messages) != len(kept[i]) {
-					return fmt.Errorf("Claim found %d messages, want %d", len(snapshot.Messages), len(kept[i]))
+					return fmt.Errorf("claim found %d messages, want %d", len(snapshot.Messages), len(kept[i]))
 				}
 				epochs[i] = snapshot.Epoch
 			}
@@ -77,7 +77,7 @@ func work(store reflect.Store, first, second, rounds int) error {
 			}
 		}
 		if err := errors.Join(store.Commit(batches)...); err != nil {
-			return fmt.Errorf("Commit: %w", err)
+			return fmt.Errorf("commit: %w", err)
 		}
 		for i, group := range groups {
 			at[i].Key = batches[i].Key
@@ -87,7 +87,7 @@ func work(store reflect.Store, first, second, rounds int) error {
 				return err
 			})
 			if err != nil {
-				return fmt.Errorf("Read: %w", err)
+				return fmt.Errorf("read: %w", err)
 			}
 		}
 	}
@@ -132,7 +132,7 @@ func contend(store reflect.Store, group d2m.GroupID, who, rounds int) (stored in
 			continue
 		}
 		if err != nil {
-			return stored, fmt.Errorf("Claim: %w", err)
+			return stored, fmt.Errorf("claim: %w", err)
 		}
 		mine := 0
 		for _, m := range snapshot.Messages {
@@ -141,7 +141,7 @@ func contend(store reflect.Store, group d2m.GroupID, who, rounds int) (stored in
 			}
 		}
 		if mine != stored {
-			return stored, fmt.Errorf("Claim found %d messages, %d were stored", mine, stored)
+			return stored, fmt.Errorf("claim found %d messages, %d were stored", mine, stored)
 		}
 		for range 2 {
 			data, _ := chunkOf(group, reflect.Message{Sender: d2m.DeviceID(who)})
@@ -149,7 +149,7 @@ func contend(store reflect.Store, group d2m.GroupID, who, rounds int) (stored in
 			case err == nil:
 				stored++
 			case !errors.Is(err, reflect.ErrFenced):
-				return stored, fmt.Errorf("Commit: %w", err)
+				return stored, fmt.Errorf("commit: %w", err)
 			}
 		}
 	}

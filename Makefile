@@ -1,0 +1,37 @@
+GO       ?= go
+FUZZTIME ?= 30s
+
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+.PHONY: help test race vet integration fuzz bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\): ## /\1\t/p' Makefile | expand -t 13
+
+test: ## run the tests; they need Go alone
+	$(GO) test ./...
+
+race: ## run the tests with the race detector, which needs a C compiler
+	$(GO) test -race ./...
+
+vet: ## look for mistakes with go vet and staticcheck, in the integration tests too
+	$(GO) vet ./...
+	$(GO) vet -tags integration ./...
+	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags integration ./...
+
+integration: ## run the tests that need strace; it is installed if it is missing (Debian, Ubuntu)
+	command -v strace >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y strace; }
+	$(GO) test -count=1 -tags integration ./internal/integration
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@for package in $$($(GO) list ./...); do \
+		tests=$$($(GO) test -list '^Fuzz' $$package) || exit 1; \
+		for target in $$(echo "$$tests" | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . ./...

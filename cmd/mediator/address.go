@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// address is where the server accepts connections.
+type address struct {
+	network string // tcp or unix
+	name    string // HOST:PORT, or the path of the socket
+}
+
+// String returns an address as it is written in the settings.
+func (a address) String() string {
+	if a.network == "unix" {
+		return "unix:" + a.name
+	}
+	return "ws://" + a.name
+}
+
+func parseAddresses(text string) ([]address, error) {
+	var all []address
+	for part := range strings.SplitSeq(text, ",") {
+		a, err := parseAddress(strings.TrimSpace(part))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+func parseAddress(text string) (address, error) {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		if path == "" {
+			return address{}, fmt.Errorf("%q has no path", text)
+		}
+		return address{"unix", path}, nil
+	}
+	name := text
+	if strings.Contains(text, "://") {
+		u, err := url.Parse(text)
+		switch {
+		case err != nil:
+			return address{}, fmt.Errorf("%q is not a URL", text)
+		case u.Scheme != "ws":
+			return address{}, fmt.Errorf("%q does not begin with ws://, and this server has no other scheme", text)
+		case u.User != nil, u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
+			return address{}, fmt.Errorf("%q has more than a host and a port; every path is served", text)
+		}
+		name = u.Host
+	}
+	if _, port, err := net.SplitHostPort(name); err != nil || port == "" {
+		return address{}, fmt.Errorf("%q is not ws://HOST:PORT, HOST:PORT or unix:PATH", text)
+	}
+	return address{"tcp", name}, nil
+}
+
+// resolve looks a host name up, so that what is judged is what is opened later, and refuses what other machines reach
+// unless that is allowed. The error is one sentence for the operator, as is that of open.
+func (a address) resolve(allowPlaintext bool) (address, error) {
+	if a.network == "unix" {
+		return a, nil
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", a.name)
+	if err != nil {
+		return a, usage("listen: %v cannot be resolved: %v", a, cause(err))
+	}
+	if !tcp.IP.IsLoopback() && !allowPlaintext {
+		return a, usage("listen: %v can be reached from other machines, and connections are not encrypted: listen on 127.0.0.1, "+
+			"or put a proxy that does TLS in front and add --allow-plaintext", a)
+	}
+	return address{"tcp", tcp.String()}, nil
+}
+
+// open listens on a resolved address.
+func (a address) open() (net.Listener, error) {
+	if a.network == "unix" {
+		if err := a.removeStale(); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen(a.network, a.name)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, a.inUse()
+	case err != nil:
+		return nil, fmt.Errorf("listen: %v cannot be opened: %w; choose another address with --listen", a, cause(err))
+	}
+	return l, nil
+}
+
+func (a address) inUse() error {
+	return fmt.Errorf("listen: %v is in use by another program: end that, or choose another port or path with --listen", a)
+}
+
+// removeStale removes the socket of a server that did not get to remove it.
+func (a address) removeStale() error {
+	info, err := os.Lstat(a.name)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return nil // open says what is wrong, if anything is
+	}
+	conn, err := net.DialTimeout("unix", a.name, time.Second)
+	if err == nil {
+		conn.Close()
+		return a.inUse()
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		os.Remove(a.name) // if that fails, open says so
+	}
+	return nil
+}
+
+// opened is the address that a listener has got, which tells the port where 0 was asked for.
+func opened(l net.Listener) address {
+	return address{network: l.Addr().Network(), name: l.Addr().String()}
+}
+
+// cause strips the repetition of the address from an error of package net.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"openmediator/d2m"
+)
+
+// TestDemo plays it as it is: a process, which starts and kills another one.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "MEDIATOR_LISTEN=of another server")
+	s.environ = append(s.environ, "TMPDIR="+s.home)
+	began := time.Now()
+	stdout, stderr, code := s.run("demo")
+	if code != exitDone || stderr != "" {
+		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	// In this order.
+	rest := stdout
+	for _, want := range []string{
+		"server    process ", "phone     proved that it has the key", "phone     was promoted to leader", "laptop    proved", "tablet    proved",
+		"stranger  knows the group's id but not its key: refused with 4010",
+		`phone     reflected "lunch at noon?"`, `laptop    got "lunch at noon?"`, `tablet    got "lunch at noon?"`,
+		"tablet    went offline", `phone     reflected "noon is fine"`, `phone     reflected "and an umbrella"`, "laptop    got all 5",
+		"none of these texts", "server    was killed without warning (signal: killed)", "phone     lost its connection", "laptop    lost",
+		"server    runs again", "phone     is back by itself", "laptop    is back by itself", "was promoted to leader",
+		"tablet    is back: slot EXISTING, 5 messages wait", `tablet    got "noon is fine"`, `tablet    got "the usual place?"`,
+		`tablet    got "no, by the river"`, `tablet    got "bring the dog"`, `tablet    got "and an umbrella"`, "tablet    has its queue dry",
+		"led the group and left", "was promoted to leader", "done ",
+	} {
+		_, after, found := strings.Cut(rest, want)
+		if !found {
+			t.Fatalf("%q is missing, or not in its place:\n%s", want, stdout)
+		}
+		rest = after
+	}
+	if left, err := os.ReadDir(s.home); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// Connections in the order in which they are made. The phone and the laptop come back as 5 and 6, in either order.
+const (
+	laptopConnection   = 2
+	tabletConnection   = 3
+	tabletReconnection = 7
+)
+
+// TestDemoFailsIfAnythingDiffers: a server that drops or changes one message does not get through.
+func TestDemoFailsIfAnythingDiffers(t *testing.T) {
+	drop := func([]byte, *[]byte) [][]byte { return nil }
+	// swap keeps a frame back until after the next one.
+	swap := func(frame []byte, kept *[]byte) [][]byte {
+		*kept = bytes.Clone(frame)
+		return nil
+	}
+	alter := func(at int) func([]byte, *[]byte) [][]byte {
+		return func(frame []byte, _ *[]byte) [][]byte {
+			frame[at]++
+			return [][]byte{frame}
+		}
+	}
+	promote := func(frame []byte, _ *[]byte) [][]byte { return [][]byte{frame, d2m.RolePromotedToLeader{}.Append(nil)} }
+	for _, test := range []struct {
+		name                  string
+		connection, reflected int
+		fault                 func(frame []byte, kept *[]byte) [][]byte
+		want                  string
+	}{
+		{"drops the only one", tabletConnection, 1, drop, `tablet did not see the message "lunch at noon?" within 3s`},
+		{"drops one of many", laptopConnection, 3, drop, `laptop saw the message "no, by the river" where the message "the usual place?" was due`},
+		{"drops one from the queue", tabletReconnection, 2, drop, `tablet saw the message "no, by the river" where the message "the usual place?" was due`},
+		{"drops the last of the queue", tabletReconnection, 5, drop, `tablet saw its queue run dry where the message "and an umbrella" was due`},
+		{"swaps two", tabletReconnection, 1, swap, `tablet saw the message "the usual place?" where the message "noon is fine" was due`},
+		{"changes a time", tabletReconnection, 1, alter(4 + 8), "and the phone was told"},
+		{"promotes a second leader", tabletConnection, 1, promote, "tablet saw its promotion to leader where a new connection was due"},
+		{"changes an envelope", tabletReconnection, 1, alter(4 + 16 + 30), "tablet saw a message it cannot read"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var kept []byte
+			reflected := 0
+			server := newRelayServer(t, func(connection int, frame []byte) ([][]byte, error) {
+				if connection != test.connection || d2m.Type(frame[0]) != d2m.TypeReflected {
+					return [][]byte{frame}, nil
+				}
+				switch reflected++; {
+				case reflected == test.reflected:
+					return test.fault(frame, &kept), nil
+				case reflected == test.reflected+1 && kept != nil:
+					return [][]byte{frame, kept}, nil
+				}
+				return [][]byte{frame}, nil
+			})
+			var out bytes.Buffer
+			d := newDemo(server, &out)
+			d.patience = 3 * time.Second
+			err := d.run(testContext(t))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want one that says %s\n%s", err, test.want, &out)
+			}
+			if exitCode(err) == exitDone || strings.Contains(out.String(), "done") {
+				t.Errorf("exit code %d\n%s", exitCode(err), &out)
+			}
+		})
+	}
+}
+
+// TestDemoByRelay: it is not the relay that the demo fails of.
+func TestDemoByRelay(t *testing.T) {
+	t.Parallel()
+	server := newRelayServer(t, untouched)
+	var out bytes.Buffer
+	if err := newDemo(server, &out).run(testContext(t)); err != nil {
+		t.Errorf("got %v\n%s", err, &out)
+	}
+}
+
+// TestDemoInterrupted leaves neither a process nor a file behind.
+func TestDemoInterrupted(t *testing.T) {
+	t.Parallel()
+	server, err := newProcessServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(testContext(t))
+	err = newDemo(server, writerFunc(func(p []byte) (int, error) {
+		if bytes.Contains(p, []byte("went offline")) {
+			cancel()
+		}
+		return len(p), nil
+	})).run(ctx)
+	if !errors.Is(err, context.Canceled) || exitCode(err) == exitDone {
+		t.Errorf("got %v", err)
+	}
+	command := server.command
+	server.close()
+	if command == nil || command.ProcessState == nil {
+		t.Error("the server runs on")
+	}
+	if _, err := os.Stat(server.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the data is still there: %v", err)
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// TestDemoWithoutAServer says why there is none.
+func TestDemoWithoutAServer(t *testing.T) {
+	t.Parallel()
+	server, err := newProcessServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.close()
+	server.listen = "192.0.2.1:1"
+	var out bytes.Buffer
+	err = newDemo(server, &out).run(testContext(t))
+	if err == nil || !strings.Contains(err.Error(), "server ended before it listened: mediator: listen: ws://192.0.2.1:1") {
+		t.Errorf("got %v\n%s", err, &out)
+	}
+}
+
+func TestSearchFiles(t *testing.T) {
+	files := fstest.MapFS{"a/b": {Data: []byte("xx")}, "c": {Data: []byte("the text is here")}}
+	if read, found, err := searchFiles(files, "text"); read != 18 || !found || err != nil {
+		t.Errorf("got %d, %v, %v", read, found, err)
+	}
+	if _, found, err := searchFiles(files, "other"); found || err != nil {
+		t.Errorf("got %v, %v", found, err)
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"openmediator/client"
+	"openmediator/d2m"
+)
+
+// What the process ends with; exitCodes says it to users.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitUnreachable = 3
+)
+
+// usageError is a mistake in what was typed, set or named. Its text is the whole sentence.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+func usage(format string, args ...any) error { return usageError(fmt.Sprintf(format, args...)) }
+
+// usageOf is usage that points to the help of a command.
+func usageOf(cmd *cobra.Command, format string, args ...any) error {
+	return usage("%s: %s; see %s --help", cmd.Name(), fmt.Sprintf(format, args...), cmd.CommandPath())
+}
+
+// exitCode maps every error to what the process ends with.
+func exitCode(err error) int {
+	var wrong usageError
+	var closed *client.CloseError
+	var unreachable *client.UnreachableError
+	var lost *client.LostError
+	var unknown *client.UnknownError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &wrong):
+		return exitUsage
+	case errors.As(err, &closed):
+		return exitFailed
+	case errors.As(err, &unreachable):
+		if unreachable.Status == http.StatusBadRequest {
+			return exitFailed
+		}
+		return exitUnreachable
+	case errors.As(err, &lost), errors.As(err, &unknown):
+		return exitUnreachable
+	}
+	return exitFailed
+}
+
+// describe returns the one sentence that tells an error and the way out. It holds words of the server: see printable.
+func describe(err error) string {
+	var closed *client.CloseError
+	var unreachable *client.UnreachableError
+	var unknown *client.UnknownError
+	text := err.Error()
+	switch {
+	case errors.As(err, &closed):
+		text = fmt.Sprintf("refused by the server with %d (%v)", uint16(closed.Code), closed.Code)
+		if closed.Reason != "" {
+			text += `, "` + closed.Reason + `"`
+		}
+		text += ": " + adviceFor(closed.Code)
+	case errors.As(err, &unreachable) && unreachable.Status != 0:
+		text = fmt.Sprintf(`server: answered with HTTP status %d, "%s": is this the URL of a mediator?`, unreachable.Status, unreachable.Text)
+	case errors.As(err, &unreachable):
+		text += ": is it running, and is this its URL (--server)?"
+	}
+	if errors.As(err, &unknown) {
+		text = "it is not known whether the server has done it: " + text
+	}
+	return text
+}
+
+// newDeviceAdvice is the way out for a device that has no slot any more.
+const newDeviceAdvice = `make a new device of the group with "mediator device new NEW --join OLD"`
+
+// adviceFor says what to do after a close code.
+func adviceFor(code d2m.CloseCode) string {
+	switch code {
+	case d2m.CloseNormal, d2m.CloseGoingAway:
+		return "try again when it runs again"
+	case d2m.CloseProtocolError:
+		return "the device file, or this version of the program, does not fit this server"
+	case d2m.CloseUnsupportedVersion:
+		return "the server is older than this program; one of the two has to follow the other"
+	case d2m.CloseDeviceLimit:
+		return `make room with "mediator device drop ID" as another device of the group`
+	case d2m.CloseReplaced:
+		return `another process has connected as this device; give each its own file ("mediator device new NEW --join OLD")`
+	case d2m.CloseDropped:
+		return newDeviceAdvice
+	case d2m.CloseQueueLimit:
+		return "too much had piled up for this device and is lost; " + newDeviceAdvice
+	case d2m.CloseSlotState:
+		return "the device file and the server disagree whether this device has a slot (it was dropped, or its slot has " +
+			"expired, or the file is an old copy); " + newDeviceAdvice
+	}
+	return "try again; if it stays like that, the server's log says more"
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"openmediator/client"
+	"openmediator/d2m"
+)
+
+func TestExitCodes(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		code int
+		want []string
+	}{
+		{nil, 0, nil},
+		{usage("text: is empty"), 2, []string{"text: is empty"}},
+		{fmt.Errorf("listen: %w", errors.New("broken")), 1, []string{"listen: broken"}},
+		{&client.CloseError{Code: d2m.CloseDeviceLimit, Reason: "no slot\x1b"}, 1,
+			[]string{`refused by the server with 4111 (device limit reached), "no slot\x1b": make room`}},
+		{fmt.Errorf("reflect: was not sent: %w", &client.CloseError{Code: d2m.CloseDropped}), 1, []string{"4113", "--join"}},
+		{&client.UnknownError{Err: &client.CloseError{Code: d2m.CloseInternal}}, 1, []string{"it is not known whether the server has done it: ", "1011"}},
+		{&client.UnknownError{Err: context.DeadlineExceeded}, 3, []string{"it is not known whether"}},
+		{&client.UnknownError{Err: &client.LostError{Err: io.EOF}}, 3, []string{"it is not known whether", "EOF"}},
+		{&client.LostError{Err: io.EOF}, 3, []string{"EOF"}},
+		{&client.UnreachableError{Err: errors.New("connection refused")}, 3, []string{"connection refused", "is it running", "--server"}},
+		{&client.UnreachableError{Status: 404, Text: "nothing\nhere"}, 3, []string{`404, "nothing\nhere"`, "is this the URL of a mediator?"}},
+		{&client.UnreachableError{Status: 400, Text: "low-order point"}, 1, []string{"400"}},
+		{&client.ProtocolError{Err: errors.New("odd")}, 1, []string{"violates the protocol"}},
+	} {
+		if code := exitCode(test.err); code != test.code {
+			t.Errorf("%v: exit code %d, want %d", test.err, code, test.code)
+		}
+		for _, want := range test.want {
+			if got := printable(describe(test.err)); !strings.Contains(got, want) {
+				t.Errorf("%s does not say %q", got, want)
+			}
+		}
+	}
+}
+
+// TestEachRefusalSaysWhatToDo: the codes after which a device does not come back by itself need its user.
+func TestEachRefusalSaysWhatToDo(t *testing.T) {
+	general := adviceFor(4999)
+	for _, code := range []d2m.CloseCode{d2m.CloseProtocolError, d2m.CloseUnsupportedVersion, d2m.CloseDeviceLimit,
+		d2m.CloseReplaced, d2m.CloseDropped, d2m.CloseQueueLimit, d2m.CloseSlotState} {
+		err := &client.CloseError{Code: code}
+		if exitCode(err) != exitFailed || !strings.Contains(describe(err), fmt.Sprint(uint16(code))) || adviceFor(code) == general {
+			t.Errorf("%d: %s", code, describe(err))
+		}
+	}
+}
+
+// TestHelpTeaches: each command has a text and examples, and each example is a command line that is understood.
+func TestHelpTeaches(t *testing.T) {
+	commands := []string{""}
+	for len(commands) > 0 {
+		path := commands[0]
+		commands = commands[1:]
+		cmd, _, err := newRootCommand().Find(strings.Fields(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, below := range cmd.Commands() {
+			commands = append(commands, path+" "+below.Name())
+		}
+		if len(cmd.Long) < 60 || cmd.Short == "" || !strings.Contains(cmd.Example, cmd.CommandPath()) {
+			t.Errorf("%s: help lacks a text or an example", cmd.CommandPath())
+		}
+		for line := range strings.Lines(cmd.Example) {
+			checkExample(t, line)
+		}
+	}
+}
+
+// checkExample parses an example as the program would.
+func checkExample(t *testing.T, line string) {
+	line, _, _ = strings.Cut(line, "#")
+	_, line, found := strings.Cut(line, " mediator ")
+	if !found || strings.Contains(line, "completion") {
+		return
+	}
+	line, _, _ = strings.Cut(line, "|")
+	line, _, _ = strings.Cut(line, "<")
+	words := strings.Fields(strings.ReplaceAll(line, `"lunch at noon?"`, "lunch"))
+	cmd, rest, err := newRootCommand().Find(words)
+	if err == nil {
+		err = cmd.ParseFlags(rest)
+	}
+	if err == nil && cmd.Args != nil && len(cmd.Commands()) == 0 {
+		err = cmd.ValidateArgs(cmd.Flags().Args())
+	}
+	if err != nil || cmd.Parent() == nil {
+		t.Errorf("example %q: %v", words, err)
+	}
+}

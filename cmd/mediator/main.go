@@ -1,0 +1,26 @@
+// Command mediator is the server and, for the shell, a device that uses it.
+//
+//	mediator serve     runs the server
+//	mediator device    is a device: makes its file, listens, reflects, looks after the group
+//	mediator demo      shows on a server of its own what all this is for
+//	mediator version   tells which build this is
+//
+// # Where things stand
+//
+//   - settings.go is the one table of settings. Flags, MEDIATOR_… variables and the help text are made from it, and
+//     nothing else reads the environment for a setting.
+//   - serve.go runs the server: store, listeners, mediator.Server, in this order, and ends them in the other.
+//   - device_file.go is what a device keeps between two commands. One process at a time uses a device file; it is
+//     replaced as a whole, durably, before anything that depends on it leaves this machine.
+//   - events.go is all that the device commands print, in words and as JSON. What comes from a peer or a server goes
+//     through printable or printableJSON, so that it cannot steer the terminal.
+//   - exit.go maps every error to one sentence with the way out and to the exit code.
+//   - demo_script.go is the demo, step by step: each step waits for what it announces and says what it saw. The server is
+//     another process of this same binary, so that it can be killed.
+package main
+
+import "os"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

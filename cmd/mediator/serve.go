@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"openmediator/mediator"
+	"openmediator/reflect/boltstore"
+)
+
+// stopTimeout is how long devices have to answer the Close when the server stops (B41).
+const stopTimeout = 10 * time.Second
+
+func newServeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Runs the server",
+		Long: `Runs the server. It needs no configuration: it listens on 127.0.0.1, port 8440, and keeps its data under the user's
+state directory.
+
+Every flag can also be given as an environment variable: --max-slots is MEDIATOR_MAX_SLOTS. The flag wins.
+
+SIGINT or SIGTERM stops the server in an orderly way: devices are told (close code 1001), what was acknowledged is on
+disk. A second one ends it at once; what was acknowledged is on disk all the same.
+
+The log goes to standard error: for people if that is a terminal, else one JSON object per line.
+
+` + exitCodes,
+		Example: `  mediator serve
+  mediator serve --listen 127.0.0.1:9000 --data /var/lib/mediator
+  mediator serve --listen unix:/run/mediator/socket
+  mediator serve --listen ws://0.0.0.0:8440 --allow-plaintext   # only behind something that does TLS
+  MEDIATOR_DATA=/var/lib/mediator mediator serve --log-level warn
+  mediator serve --max-slots 15 --max-queue-bytes 1GiB --max-group-bytes 4GiB`,
+		Args: arguments(),
+	}
+	src := addSettings(cmd, os.LookupEnv, ofServe)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := src.load()
+		if err != nil {
+			return err
+		}
+		return serve(cmd.Context(), s, cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+// serve runs the server until ctx ends or a listener fails.
+func serve(ctx context.Context, s *settings, logTo io.Writer) (err error) {
+	log := newLog(logTo, s.logLevel)
+	if unknown := unknownVariables(os.Environ()); len(unknown) > 0 {
+		log.Warn().Strs("variables", unknown).Msg("environment variables look like settings and are none")
+	}
+	if err := s.resolveAddresses(); err != nil {
+		return err
+	}
+	dir, err := s.dataDirectory()
+	if err != nil {
+		return err
+	}
+	store, err := openStore(dir, s.storeBytes, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	listeners, err := s.openListeners()
+	if err != nil {
+		return err
+	}
+	s.server.Log = log
+	server, err := mediator.New(store, s.server)
+	if err != nil {
+		closeAll(listeners)
+		return err
+	}
+	log.Info().Str("version", version()).Str("data", dir).Msg("mediator started")
+	return serveUntil(ctx, server, listeners, log)
+}
+
+// serveUntil accepts connections until ctx ends or a listener fails, and then stops the server (B41).
+func serveUntil(ctx context.Context, server *mediator.Server, listeners []net.Listener, log zerolog.Logger) error {
+	ended := make(chan error, len(listeners))
+	for _, l := range listeners {
+		log.Info().Stringer("listen", opened(l)).Msg("listening")
+		go func() { ended <- server.Serve(l) }()
+	}
+	var failure error
+	running := len(listeners)
+	select {
+	case <-ctx.Done():
+		log.Info().Msg("stopping")
+	case failure = <-ended:
+		running--
+		failure = fmt.Errorf("listen: %w", cause(failure))
+		log.Error().Msg("stopping: a listener failed")
+	}
+	stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := server.Shutdown(stop); err != nil {
+		log.Warn().Msg("connections were cut off that did not end in time")
+	}
+	for range running {
+		<-ended
+	}
+	log.Info().Msg("stopped")
+	return failure
+}
+
+// dataDirectory is where the data is: as set, else below the user's state directory.
+func (s *settings) dataDirectory() (string, error) {
+	if s.data != "" {
+		return s.data, nil
+	}
+	if state := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
+		return filepath.Join(state, "mediator"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", usage("data: there is neither XDG_STATE_HOME nor a home directory; name a directory with --data")
+	}
+	return filepath.Join(home, ".local", "state", "mediator"), nil
+}
+
+// openStore opens the data directory. The error is one sentence for the operator.
+func openStore(dir string, maxBytes int64, log zerolog.Logger) (*boltstore.Store, error) {
+	store, err := boltstore.Open(dir, boltstore.Options{
+		MaxBytes: maxBytes,
+		OnRecovered: func() {
+			log.Warn().Msg("storage failed before: its file was replaced by a sound copy of what was stored")
+		},
+	})
+	switch {
+	case err == nil:
+		return store, nil
+	case errors.Is(err, boltstore.ErrInUse):
+		return nil, fmt.Errorf("%w: end that one, or name another directory with --data", err)
+	case errors.Is(err, boltstore.ErrNewer):
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w; name one with --data that this user may write to", err)
+}
+
+// resolveAddresses is done before anything is touched on disk.
+func (s *settings) resolveAddresses() error {
+	for i, a := range s.listen {
+		resolved, err := a.resolve(s.allowPlaintext)
+		if err != nil {
+			return err
+		}
+		s.listen[i] = resolved
+	}
+	return nil
+}
+
+func (s *settings) openListeners() ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, a := range s.listen {
+		l, err := a.open()
+		if err != nil {
+			closeAll(listeners)
+			return nil, err
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}

@@ -1,0 +1,46 @@
+//go:build linux || darwin || freebsd
+
+package main
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+var errLocked = errors.New(`is in use by another "mediator device"; end that first ` +
+	`(a listen takes lines to reflect on its standard input)`)
+
+// lockFile locks a file for this process until it is closed. The file stays: whoever removed it could take it from under
+// another process.
+func lockFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = file.Chmod(0o600)
+	if err == nil {
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
+		file.Close()
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = errLocked
+	}
+	return file, err
+}
+
+// syncDirectory makes durable which files a directory has.
+func syncDirectory(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// readInBackground makes reading from a terminal in the background an error. Otherwise it would stop the process.
+func readInBackground() { signal.Ignore(unix.SIGTTIN) }
