@@ -383,9 +383,8 @@ func TestReceiveCannotWaitForRoom(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fakeServer) {
-				config := f.config()
 				result := make(chan error)
-				startSubmitting(t, config, result)
+				startSubmitting(t, f.config(), 1000, result)
 				p := f.register()
 				p.send(d2m.Reflected{ID: 1, Envelope: sealText(t, "question")})
 				go p.discard()
@@ -397,16 +396,21 @@ func TestReceiveCannotWaitForRoom(t *testing.T) {
 	}
 }
 
-func TestReceiveSubmitsMuch(t *testing.T) {
+// The server takes its time to answer, and that is all.
+func TestReceiveSubmitsMoreThanIsAnswered(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeServer) {
-		config := f.config()
+		const total, window = 1000, 250
 		result := make(chan error)
-		startSubmitting(t, config, result)
+		startSubmitting(t, f.config(), total, result)
 		p := f.register()
 		p.send(d2m.Reflected{ID: 1, Envelope: sealText(t, "question")})
-		for range 1000 {
-			m := receive[d2m.Reflect](p)
-			p.send(d2m.ReflectAck{ID: m.ID})
+		for range total / window {
+			var acks []d2m.Message
+			for range window {
+				acks = append(acks, d2m.ReflectAck{ID: receive[d2m.Reflect](p).ID})
+			}
+			<-time.After(30 * time.Second)
+			p.send(acks...)
 		}
 		if err := <-result; err != nil {
 			t.Error(err)
@@ -414,15 +418,33 @@ func TestReceiveSubmitsMuch(t *testing.T) {
 	})
 }
 
-// startSubmitting starts a device that answers its first message by a thousand.
-func startSubmitting(t *testing.T, config client.Config, result chan error) {
+// The server takes its time to read. The device does not read either, but until there
+// are too many requests without an answer that is no reason to give up.
+func TestReceiveSubmitsMoreThanIsRead(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		result := make(chan error)
+		startSubmitting(t, f.config(), 300, result)
+		p := f.register()
+		for id := range d2m.ReflectedID(66) {
+			p.send(d2m.Reflected{ID: id, Envelope: sealText(t, "x")})
+		}
+		<-time.After(30 * time.Second)
+		go p.discard()
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// startSubmitting starts a device that answers its first message by many.
+func startSubmitting(t *testing.T, config client.Config, answers int, result chan error) {
 	t.Helper()
 	var d *client.Device
 	ready := make(chan struct{})
 	config.Receive = func(ctx context.Context, _ client.Message) (err error) {
 		<-ready
-		for range 1000 {
-			if _, err = d.Submit(ctx, text("x")); err != nil {
+		for range answers {
+			if _, err = d.Submit(ctx, text(strings.Repeat("x", 1000))); err != nil {
 				break
 			}
 		}

@@ -39,7 +39,8 @@ func (d *Device) ReflectSealed(ctx context.Context, sealed []byte) (time.Time, e
 
 // Submit is the first half of Reflect: it queues the envelope and returns without an
 // answer. What one goroutine submits is reflected in that order. Submit waits while
-// 64 envelopes are queued, and only 256 are sent ahead of their answers.
+// 64 envelopes are queued, and only 256 are sent ahead of their answers. Within
+// Receive it fails with [ErrInReceive] once only the end of Receive can make room.
 func (d *Device) Submit(ctx context.Context, envelope devicekeys.Envelope) (*Receipt, error) {
 	sealed, err := d.seal(envelope)
 	if err != nil {

@@ -24,7 +24,7 @@ func (g *Group) devicesInfo(c *Conn, _ d2m.GetDevicesInfo) {
 
 // dropDevice frees a slot. A device that drops itself gets the ack before its close code (B32).
 func (g *Group) dropDevice(c *Conn, d d2m.DropDevice) {
-	ack := effect{kind: effectAnswer, conn: c, frame: d2m.DropDeviceAck{DeviceID: d.DeviceID}.Append(nil)}
+	ack := effect{kind: effectAnswer, conn: c, frame: d2m.DropDeviceAck(d).Append(nil)}
 	s := g.slot(d.DeviceID)
 	why := Close{d2m.CloseDropped, "dropped by another device"}
 	switch {

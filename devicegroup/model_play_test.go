@@ -49,11 +49,12 @@ type link struct {
 	core   *devicegroup.Conn
 	model  *model.Conn
 
-	slow    bool // it is seldom read
-	awake   bool // Next may give something
-	unread  bool // Written was not called for what was given
-	numbers []d2m.ReflectedID
-	acked   int // of numbers, in order
+	slow      bool // it is seldom read
+	awake     bool // Next may give something
+	unread    bool // Written was not called for what was given
+	writtenAt time.Time
+	numbers   []d2m.ReflectedID
+	acked     int // of numbers, in order
 }
 
 var (
@@ -295,6 +296,9 @@ func (p *playthrough) written(l *link) error {
 		return nil
 	}
 	l.unread = false
+	if l.writtenAt.IsZero() {
+		l.writtenAt = p.now
+	}
 	p.model.Written(p.now, l.model)
 	l.group.Written(p.now, l.core)
 	return p.after()

@@ -66,10 +66,10 @@ func (w *writer) plan() plan {
 		pl.config.QueueMessages = 3 + w.IntN(20)
 	}
 	if w.IntN(3) == 0 && !w.heavy {
-		pl.config.QueueBytes = int64(300 + w.IntN(6000))
+		pl.config.QueueBytes = int64(8 * (40 + w.IntN(700)))
 	}
 	if w.IntN(4) == 0 && !w.heavy {
-		pl.config.GroupBytes = int64(300 + w.IntN(6000))
+		pl.config.GroupBytes = int64(8 * (40 + w.IntN(700)))
 	}
 	pl.config.TailBytes = []int{0, 500, pl.config.TailBytes}[w.IntN(3)]
 	switch w.IntN(3) {
@@ -83,8 +83,12 @@ func (w *writer) plan() plan {
 
 // op makes up the next step.
 func (w *writer) op(p *playthrough) op {
-	if w.typing && len(w.script) == 0 && len(p.alive) > 1 && w.IntN(40) == 0 {
-		w.script = w.typingWhileSealed(p.alive[0], p.alive[1])
+	if len(w.script) == 0 && len(p.alive) > 1 && w.IntN(40) == 0 {
+		if w.typing {
+			w.script = w.typingWhileSealed(p.alive[0], p.alive[1])
+		} else {
+			w.script = w.againAfter5s(p, p.alive[len(p.alive)-1])
+		}
 	}
 	if len(w.script) > 0 {
 		o := w.script[0]
@@ -123,8 +127,21 @@ func (w *writer) link(p *playthrough, kind opKind) *link {
 	return p.alive[w.IntN(len(p.alive))]
 }
 
-// typingWhileSealed is a sequence that mere chance seldom comes to: numbers are drawn by the hundred, by ephemerals alone,
-// while something lazy is being written that never arrives (B14).
+// Sequences that mere chance seldom comes to.
+
+// againAfter5s lets a device send something as soon as that confirms its slot, or just before, and register anew (B7).
+func (w *writer) againAfter5s(p *playthrough, l *link) []op {
+	w.name++
+	wait := l.writtenAt.Sub(p.now).Milliseconds() + 5000 + int64(w.IntN(2))
+	if l.writtenAt.IsZero() || wait < 0 {
+		return nil
+	}
+	again := op{kind: opConnect, conn: w.name, device: slices.Index(playDevices, l.device)}
+	return []op{{kind: opClock, n: int(wait)}, {kind: opDevices, conn: l.name, n: 1}, again}
+}
+
+// typingWhileSealed draws numbers by the hundred, by ephemerals alone, while something lazy is being written that never
+// arrives (B14).
 func (w *writer) typingWhileSealed(from, to *link) []op {
 	burst := op{kind: opReflect, conn: from.name, mode: reflectEphemeral, n: 300 + w.IntN(400), size: 8}
 	takes := op{kind: opNext, conn: to.name}

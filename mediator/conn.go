@@ -97,7 +97,7 @@ func (c *conn) serve() error {
 func (c *conn) greet() error {
 	verifier, err := d2m.NewVerifier(c.server.random)
 	if err != nil {
-		return err
+		return internalError("no randomness")
 	}
 	c.verifier = verifier
 	c.mu.Lock()

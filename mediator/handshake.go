@@ -2,7 +2,6 @@ package mediator
 
 import (
 	"fmt"
-	"slices"
 
 	"openmediator/d2m"
 	"openmediator/devicegroup"
@@ -12,18 +11,13 @@ import (
 const maxHeldBack = 16 << 10
 
 // heldBack is what a device has sent for the chat server before it was registered.
-type heldBack struct {
-	parts [][]byte
-	size  int
-}
+type heldBack []byte
 
 func (h *heldBack) add(data []byte) error {
-	if h.size += len(data); h.size > maxHeldBack {
+	if len(*h)+len(data) > maxHeldBack {
 		return protocolError("more than 16 KiB for the chat server before client hello")
 	}
-	if len(data) > 0 {
-		h.parts = append(h.parts, slices.Clone(data))
-	}
+	*h = append(*h, data...)
 	return nil
 }
 
@@ -48,14 +42,12 @@ func (c *conn) handshake(data []byte) error {
 	if err := c.server.groups.register(c, hello); err != nil {
 		return err
 	}
-	held := c.held.parts
-	c.held = heldBack{}
-	for _, data := range held {
-		if err := c.proxy(data); err != nil {
-			return err
-		}
+	held := c.held
+	c.held = nil
+	if len(held) == 0 {
+		return nil
 	}
-	return nil
+	return c.proxy(held)
 }
 
 // authenticate checks what a ClientHello claims (B5).

@@ -1,6 +1,7 @@
 package mediator_test
 
 import (
+	"bytes"
 	"testing"
 
 	"openmediator/d2m"
@@ -48,6 +49,26 @@ func TestB4_HeldBackIsBounded(t *testing.T) {
 			d.register(1, d2m.SlotNew)
 			d.expectClose(d2m.CloseChatServerUnreachable)
 		})
+	}
+}
+
+// However small the pieces are.
+func TestB4_ManySmallPieces(t *testing.T) {
+	s := start(t)
+	for name, code := range map[string]d2m.CloseCode{"": d2m.CloseChatServerUnreachable, "too many": d2m.CloseProtocolError} {
+		id := newIdentity(t)
+		w := s.dialWire(id)
+		pieces := bytes.Repeat(appendMessages(nil, d2m.Proxy{Data: []byte{1}}), 16<<10)
+		if name != "" {
+			pieces = appendMessages(pieces, d2m.Proxy{Data: []byte{1}})
+		}
+		w.write(pieces)
+		hello := id.hello(t, expectOn[d2m.ServerHello](w), 1, d2m.SlotNew)
+		if name == "" {
+			w.message(hello)
+			expectOn[d2m.ServerInfo](w)
+		}
+		w.expectClose(code)
 	}
 }
 

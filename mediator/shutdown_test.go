@@ -1,9 +1,11 @@
 package mediator_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -171,4 +173,42 @@ func (s *testServer) churn(id identity, device d2m.DeviceID, began chan<- struct
 			return code
 		}
 	}
+}
+
+// lateHijacker is a request that is upgraded while something else happens.
+type lateHijacker struct {
+	*httptest.ResponseRecorder
+	hijack func() net.Conn
+}
+
+func (l lateHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c := l.hijack()
+	return c, bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c)), nil
+}
+
+// A connection that is being upgraded when the server begins to stop is told so, and waited for.
+func TestB41_UpgradeMeanwhile(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		near, far := net.Pipe()
+		stopped := make(chan error, 1)
+		request := httptest.NewRequest("GET", newIdentity(t).path(), nil)
+		request.Header.Set("Connection", "Upgrade")
+		request.Header.Set("Upgrade", "websocket")
+		request.Header.Set("Sec-WebSocket-Version", "13")
+		request.Header.Set("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")
+		s.ServeHTTP(lateHijacker{httptest.NewRecorder(), func() net.Conn {
+			go func() { stopped <- s.Shutdown(context.Background()) }()
+			synctest.Wait()
+			return far
+		}}, request)
+		if len(stopped) != 0 {
+			t.Fatal("Shutdown did not wait")
+		}
+		w := &wire{t, near, bufio.NewReader(near)}
+		w.expectClose(d2m.CloseGoingAway)
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -42,17 +42,20 @@ func silentFor(c net.Conn) (silent time.Duration) {
 	return silent
 }
 
+// rawConn returns the TCP socket below whatever is around it, or nil.
 func rawConn(c net.Conn) syscall.RawConn {
-	if l, ok := c.(*link); ok {
-		c = l.Conn
+	for {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			raw, err := tcp.SyscallConn()
+			if err != nil {
+				return nil
+			}
+			return raw
+		}
+		wrapper, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		c = wrapper.NetConn()
 	}
-	tcp, ok := c.(*net.TCPConn)
-	if !ok {
-		return nil
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	return raw
 }

@@ -1,6 +1,7 @@
 package mediator
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"testing"
@@ -86,8 +87,14 @@ func TestB13_SilentFor(t *testing.T) {
 	if got := silentFor(over); got < 50*time.Millisecond || got > 10*time.Second {
 		t.Errorf("silent for %v after 60ms", got)
 	}
-	if got := silentFor(here); got < 50*time.Millisecond {
-		t.Errorf("without a link: silent for %v", got)
+	for name, c := range map[string]net.Conn{
+		"the socket itself":  here,
+		"TLS over a link":    tls.Server(over, nil),
+		"a link around that": newLink(tls.Server(over, nil), time.Minute),
+	} {
+		if got := silentFor(c); got < 50*time.Millisecond {
+			t.Errorf("%s: silent for %v", name, got)
+		}
 	}
 }
 

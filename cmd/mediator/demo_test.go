@@ -50,11 +50,11 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// Connections in the order in which they are made. The phone and the laptop come back as 5 and 6, in either order.
-const (
-	laptopConnection   = 2
-	tabletConnection   = 3
-	tabletReconnection = 7
+// Whose connections the tests tamper with.
+var (
+	laptopAtFirst = session{device: 2, login: 1}
+	tabletAtFirst = session{device: 3, login: 1}
+	tabletAgain   = session{device: 3, login: 2}
 )
 
 // TestDemoFailsIfAnythingDiffers: a server that drops or changes one message does not get through.
@@ -73,26 +73,27 @@ func TestDemoFailsIfAnythingDiffers(t *testing.T) {
 	}
 	promote := func(frame []byte, _ *[]byte) [][]byte { return [][]byte{frame, d2m.RolePromotedToLeader{}.Append(nil)} }
 	for _, test := range []struct {
-		name                  string
-		connection, reflected int
-		fault                 func(frame []byte, kept *[]byte) [][]byte
-		want                  string
+		name      string
+		of        session
+		reflected int // the fault is at this message
+		fault     func(frame []byte, kept *[]byte) [][]byte
+		want      string
 	}{
-		{"drops the only one", tabletConnection, 1, drop, `tablet did not see the message "lunch at noon?" within 3s`},
-		{"drops one of many", laptopConnection, 3, drop, `laptop saw the message "no, by the river" where the message "the usual place?" was due`},
-		{"drops one from the queue", tabletReconnection, 2, drop, `tablet saw the message "no, by the river" where the message "the usual place?" was due`},
-		{"drops the last of the queue", tabletReconnection, 5, drop, `tablet saw its queue run dry where the message "and an umbrella" was due`},
-		{"swaps two", tabletReconnection, 1, swap, `tablet saw the message "the usual place?" where the message "noon is fine" was due`},
-		{"changes a time", tabletReconnection, 1, alter(4 + 8), "and the phone was told"},
-		{"promotes a second leader", tabletConnection, 1, promote, "tablet saw its promotion to leader where a new connection was due"},
-		{"changes an envelope", tabletReconnection, 1, alter(4 + 16 + 30), "tablet saw a message it cannot read"},
+		{"drops the only one", tabletAtFirst, 1, drop, `tablet did not see the message "lunch at noon?" within 3s`},
+		{"drops one of many", laptopAtFirst, 3, drop, `laptop saw the message "no, by the river" where the message "the usual place?" was due`},
+		{"drops one from the queue", tabletAgain, 2, drop, `tablet saw the message "no, by the river" where the message "the usual place?" was due`},
+		{"drops the last of the queue", tabletAgain, 5, drop, `tablet saw its queue run dry where the message "and an umbrella" was due`},
+		{"swaps two", tabletAgain, 1, swap, `tablet saw the message "the usual place?" where the message "noon is fine" was due`},
+		{"changes a time", tabletAgain, 1, alter(4 + 8), "and the phone was told"},
+		{"promotes a second leader", tabletAtFirst, 1, promote, "tablet saw its promotion to leader where a new connection was due"},
+		{"changes an envelope", tabletAgain, 1, alter(4 + 16 + 30), "tablet saw a message it cannot read"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var kept []byte
 			reflected := 0
-			server := newRelayServer(t, func(connection int, frame []byte) ([][]byte, error) {
-				if connection != test.connection || d2m.Type(frame[0]) != d2m.TypeReflected {
+			server := newRelayServer(t, func(of session, frame []byte) ([][]byte, error) {
+				if of != test.of || d2m.Type(frame[0]) != d2m.TypeReflected {
 					return [][]byte{frame}, nil
 				}
 				switch reflected++; {

@@ -8,12 +8,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"openmediator/client"
-	"openmediator/d2m"
 	"openmediator/devicekeys"
 )
 

@@ -162,9 +162,9 @@ func TestListenComesBack(t *testing.T) {
 // TestListenReflectsAgain what the server has stored and not acknowledged when the connection ends. The others see it once.
 func TestListenReflectsAgain(t *testing.T) {
 	t.Parallel()
-	const phoneConnection = 2 // the laptop's is the first
-	server := newRelayServer(t, func(connection int, frame []byte) ([][]byte, error) {
-		if connection == phoneConnection && d2m.Type(frame[0]) == d2m.TypeReflectAck {
+	phoneAtFirst := session{device: 2, login: 1}
+	server := newRelayServer(t, func(of session, frame []byte) ([][]byte, error) {
+		if of == phoneAtFirst && d2m.Type(frame[0]) == d2m.TypeReflectAck {
 			return nil, errors.New("cut")
 		}
 		return [][]byte{frame}, nil

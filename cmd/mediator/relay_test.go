@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,16 +20,20 @@ type relayServer struct {
 	relay  *httptest.Server
 	tamper tamper
 
-	mu          sync.Mutex
-	upstream    string // http URL of the server
-	connections int    // that there have been; the first has number 1
+	mu       sync.Mutex
+	upstream string // http URL of the server
+	devices  []d2m.DeviceID
+	logins   map[d2m.DeviceID]int
 }
 
+// session is whose connection it is: the first device that logs in has number 1, and so has its first login.
+type session struct{ device, login int }
+
 // tamper makes of a frame of the server those that the device gets. An error ends the connection instead.
-type tamper func(connection int, frame []byte) ([][]byte, error)
+type tamper func(of session, frame []byte) ([][]byte, error)
 
 // untouched passes everything on.
-func untouched(_ int, frame []byte) ([][]byte, error) { return [][]byte{frame}, nil }
+func untouched(_ session, frame []byte) ([][]byte, error) { return [][]byte{frame}, nil }
 
 func newRelayServer(t *testing.T, tamper tamper) *relayServer {
 	t.Helper()
@@ -36,7 +41,7 @@ func newRelayServer(t *testing.T, tamper tamper) *relayServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relayServer{processServer: server, tamper: tamper}
+	r := &relayServer{processServer: server, tamper: tamper, logins: make(map[d2m.DeviceID]int)}
 	r.relay = httptest.NewServer(r)
 	t.Cleanup(func() {
 		server.close()
@@ -64,10 +69,6 @@ func (r *relayServer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	defer server.CloseNow()
-	r.mu.Lock()
-	r.connections++
-	number := r.connections
-	r.mu.Unlock()
 	device, err := websocket.Accept(w, request, nil)
 	if err != nil {
 		return
@@ -76,14 +77,45 @@ func (r *relayServer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	server.SetReadLimit(d2m.MaxMessageSize)
 	device.SetReadLimit(d2m.MaxMessageSize)
 
+	var mu sync.Mutex
+	var of session // guarded by mu; known before the server answers the ClientHello
 	var back sync.WaitGroup
-	back.Go(func() { pump(device, server, number, untouched) })
-	pump(server, device, number, r.tamper)
+	back.Go(func() {
+		pump(device, server, func(frame []byte) ([][]byte, error) {
+			if d2m.Type(frame[0]) == d2m.TypeClientHello {
+				mu.Lock()
+				defer mu.Unlock()
+				var err error
+				of, err = r.login(frame)
+				return [][]byte{frame}, err
+			}
+			return [][]byte{frame}, nil
+		})
+	})
+	pump(server, device, func(frame []byte) ([][]byte, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return r.tamper(of, frame)
+	})
 	back.Wait()
 }
 
+// login counts a login.
+func (r *relayServer) login(frame []byte) (session, error) {
+	hello, err := d2m.ParseClientHello(frame[d2m.HeaderSize:])
+	if err != nil {
+		return session{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.logins[hello.DeviceID]++; r.logins[hello.DeviceID] == 1 {
+		r.devices = append(r.devices, hello.DeviceID)
+	}
+	return session{1 + slices.Index(r.devices, hello.DeviceID), r.logins[hello.DeviceID]}, nil
+}
+
 // pump passes frames on until the end, and passes the end on.
-func pump(from, to *websocket.Conn, connection int, tamper tamper) {
+func pump(from, to *websocket.Conn, pass func(frame []byte) ([][]byte, error)) {
 	defer from.CloseNow()
 	defer to.CloseNow()
 	for {
@@ -94,7 +126,7 @@ func pump(from, to *websocket.Conn, connection int, tamper tamper) {
 			}
 			return
 		}
-		frames, err := tamper(connection, frame)
+		frames, err := pass(frame)
 		if err != nil {
 			return
 		}

@@ -27,9 +27,9 @@ var (
 // patience is how long a run may take besides its kills.
 const patience = 30 * time.Second
 
-// TestB15_B17_NothingIsLostWhenTheServerIsKilled kills the server again and again, and has the history of each group
+// TestB14_B15_B17_B18_NothingIsLostWhenTheServerIsKilled kills the server again and again, and has the history of each group
 // judged.
-func TestB15_B17_NothingIsLostWhenTheServerIsKilled(t *testing.T) {
+func TestB14_B15_B17_B18_NothingIsLostWhenTheServerIsKilled(t *testing.T) {
 	seed := *seedFlag
 	if seed == 0 {
 		seed = rand.Uint64()

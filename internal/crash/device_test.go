@@ -122,10 +122,13 @@ func (d *device) connect(ctx context.Context, l *life) (*connection, error) {
 // lost judges the end of a connection. Only the server's end is a reason for one.
 func (d *device) lost(l *life, err error) error {
 	var closed *client.CloseError
-	switch {
-	case err == nil, l.isOver() && !errors.As(err, &closed):
+	var lost *client.LostError
+	var unreachable *client.UnreachableError
+	if err == nil {
 		return nil
-	case l.isOver() && closed.Code == d2m.CloseGoingAway:
+	}
+	goingAway := errors.As(err, &closed) && closed.Code == d2m.CloseGoingAway
+	if l.isOver() && (goingAway || errors.As(err, &lost) || errors.As(err, &unreachable)) {
 		return nil
 	}
 	return fmt.Errorf("device %d: %w\n%s", d.id, err, l.process.Log())

@@ -197,10 +197,10 @@ func (w *world) live(ctx context.Context, l *life, long bool) error {
 	switch w.random.IntN(3) {
 	case 0:
 		l.acks.start(1 + w.random.IntN(300))
-		end = time.Second
+		end = 500 * time.Millisecond
 	case 1:
 		l.given.start(1 + w.random.IntN(600))
-		end = time.Second
+		end = 500 * time.Millisecond
 	}
 	if long {
 		l.acks.start(-1)

@@ -51,63 +51,64 @@ func TestAccepts(t *testing.T) {
 
 func TestRejectsOneFault(t *testing.T) {
 	for name, test := range map[string]struct {
-		rule, words string
-		edits       []string
+		rule  int
+		words string
+		edits []string
 	}{
-		"acked message removed at one device": {"B15", "message 1/2 was acked and never reached device 3", []string{
+		"acked message removed at one device": {15, "message 1/2 was acked and never reached device 3", []string{
 			"3 received b 11 100", "", "3 acksent 11", ""}},
-		"un-acked message removed at one device": {"B14", "message 1/3 reached another device and never device 3", []string{
+		"un-acked message removed at one device": {14, "message 1/3 reached another device and never device 3", []string{
 			"1 acked 71 102", "", "3 received c 14 102", "", "3 acksent 14", ""}},
-		"two messages swapped at one device": {"B14", "device 3 received message 1/1 as 10 after 1/2 as 11", []string{
+		"two messages swapped at one device": {14, "device 3 received message 1/1 as 10 after 1/2 as 11", []string{
 			"3 received a 10 100", "3 received b 11 100", "3 received b 11 100", "3 received a 10 100"}},
-		"two messages swapped at one device, ids not": {"B14", "messages 1/1 and 1/2 have one id, 10", []string{
+		"two messages swapped at one device, ids not": {14, "messages 1/1 and 1/2 have one id, 10", []string{
 			"3 received a 10 100", "3 received b 10 100", "3 received b 11 100", "3 received a 11 100"}},
-		"two messages swapped everywhere": {"B14", "message 1/1 was sent before 1/2 on one connection, and comes after it", []string{
+		"two messages swapped everywhere": {14, "message 1/1 was sent before 1/2 on one connection, and comes after it", []string{
 			"2 received a 10 100", "2 received b 10 100", "2 received b 11 100", "2 received a 11 100",
 			"3 received a 10 100", "3 received b 10 100", "3 received b 11 100", "3 received a 11 100"}},
-		"duplicate with the same id": {"B14", "device 3 received message 1/3 as 14 after 1/3 as 14", []string{
+		"duplicate with the same id": {14, "device 3 received message 1/3 as 14 after 1/3 as 14", []string{
 			"3 acksent 14", "3 received c 14 102"}},
-		"duplicate with another id": {"B14", "message 1/2 has two ids, 11 and 15", []string{
+		"duplicate with another id": {14, "message 1/2 has two ids, 11 and 15", []string{
 			"3 acksent 14", "3 received b 15 100"}},
-		"another message's id": {"B14", "messages 1/2 and 2/1 have one id, 11", []string{
+		"another message's id": {14, "messages 1/2 and 2/1 have one id, 11", []string{
 			"1 received x 12 101", "1 received x 11 101", "1 acksent 12", ""}},
-		"changed timestamp": {"B15", "message 1/2 has two timestamps, 100 and 99", []string{
+		"changed timestamp": {15, "message 1/2 has two timestamps, 100 and 99", []string{
 			"3 received b 11 100", "3 received b 11 99"}},
-		"timestamp other than the acked one": {"B15", "message 1/3 has two timestamps, 103 and 102", []string{
+		"timestamp other than the acked one": {15, "message 1/3 has two timestamps, 103 and 102", []string{
 			"1 acked 71 102", "1 acked 71 103"}},
-		"timestamps that go back": {"B15", "message 1/3 comes after 2/2, and its timestamp is lower", []string{
+		"timestamps that go back": {15, "message 1/3 comes after 2/2, and its timestamp is lower", []string{
 			"1 acked 71 102", "1 acked 71 101", "2 received c 14 102", "2 received c 14 101",
 			"3 received c 14 102", "3 received c 14 101"}},
-		"changed content": {"B14", "device 2 received what nobody has sent", []string{
+		"changed content": {14, "device 2 received what nobody has sent", []string{
 			"2 received b 11 100", "2 received B 11 100"}},
-		"own message": {"B14", "device 1 received its own message 1/2", []string{
+		"own message": {14, "device 1 received its own message 1/2", []string{
 			"1 received x 12 101", "1 received b 11 100"}},
-		"message from the future": {"history", "device 3 received message 1/3 before it was sent", []string{
+		"message from the future": {historyItself, "device 3 received message 1/3 before it was sent", []string{
 			"3 acksent 11", "3 received c 14 102", "3 received c 14 102", ""}},
-		"acks swapped": {"B15", "device 1 was acked reflect-id 72, and waits for that of message 1/1, 71", []string{
+		"acks swapped": {15, "device 1 was acked reflect-id 72, and waits for that of message 1/1, 71", []string{
 			"1 acked 71 100", "1 acked 72 100", "1 acked 72 100", "1 acked 71 100"}},
-		"ack twice": {"B15", "device 2 was acked reflect-id 5, and waits for no ack", []string{
+		"ack twice": {15, "device 2 was acked reflect-id 5, and waits for no ack", []string{
 			"2 acksent 11", "2 acked 5 101"}},
-		"ack for an ephemeral": {"B15", "device 2 was acked reflect-id 6, and waits for no ack", []string{
+		"ack for an ephemeral": {15, "device 2 was acked reflect-id 6, and waits for no ack", []string{
 			"3 acksent 13", "2 acked 6 102"}},
-		"ephemeral flag lost": {"B20", "message 2/2 is ephemeral for its sender or for device 3 alone", []string{
+		"ephemeral flag lost": {20, "message 2/2 is ephemeral for its sender or for device 3 alone", []string{
 			"3 received typing 13 102 ephemeral", "3 received typing 13 102"}},
-		"ephemeral flag gained": {"B20", "message 1/3 is ephemeral for its sender or for device 3 alone", []string{
+		"ephemeral flag gained": {20, "message 1/3 is ephemeral for its sender or for device 3 alone", []string{
 			"3 received c 14 102", "3 received c 14 102 ephemeral"}},
-		"dry twice": {"B10", "device 2 ran dry twice", []string{
+		"dry twice": {10, "device 2 ran dry twice", []string{
 			"3 acksent 13", "2 dry"}},
-		"promoted too early": {"B10", "device 1 was promoted before its queue ran dry", []string{
+		"promoted too early": {10, "device 1 was promoted before its queue ran dry", []string{
 			"1 dry", "1 promoted", "1 promoted", ""}},
-		"promoted twice": {"B12", "device 1 was promoted twice", []string{
+		"promoted twice": {12, "device 1 was promoted twice", []string{
 			"3 acksent 13", "1 promoted"}},
-		"two leaders, one of which gets an ack": {"B12", "device 2 was promoted while device 1 led", []string{
+		"two leaders, one of which gets an ack": {12, "device 2 was promoted while device 1 led", []string{
 			"3 acksent 13", "2 promoted", "2 received c 14 102", "", "3 received c 14 102", "", "2 acksent 14", "", "3 acksent 14", "",
 			"1 acked 71 102", "1 acked 71 102\n3 received c 14 102\n2 received c 14 102"}},
-		"two leaders, one of which receives": {"B12", "device 3 was promoted while device 1 led", []string{
+		"two leaders, one of which receives": {12, "device 3 was promoted while device 1 led", []string{
 			"3 dry", "3 dry\n3 promoted", "1 acked 71 100", "", "1 acked 72 100", "", "1 acked 71 102", ""}},
-		"without a connection": {"history", "device 3 is not connected", []string{
+		"without a connection": {historyItself, "device 3 is not connected", []string{
 			"3 connected new", ""}},
-		"an envelope sent twice": {"history", "message 1/1 was sent twice", []string{
+		"an envelope sent twice": {historyItself, "message 1/1 was sent twice", []string{
 			"1 sent c 71", "1 sent a 71"}},
 	} {
 		t.Run(name, func(t *testing.T) { reject(t, edit(t, good, test.edits...), test.rule, test.words) })

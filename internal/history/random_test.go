@@ -218,11 +218,11 @@ func (m *imagined) drain() *History {
 	return m.history
 }
 
-const randomHistories = 40
+const randomHistories = 30
 
 func randomHistory(seed uint64) *History {
 	m := newImagined(seed)
-	for range 1500 {
+	for range 1000 {
 		m.step()
 	}
 	return m.drain()

@@ -46,7 +46,7 @@ func TestRejectsWhatIsNoHistory(t *testing.T) {
 		t.Run(words, func(t *testing.T) {
 			h := parse(t, alone)
 			change(h.Devices[0].Events)
-			rejectHistory(t, h, "history", words)
+			rejectHistory(t, h, historyItself, words)
 		})
 	}
 }

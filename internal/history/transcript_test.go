@@ -132,20 +132,27 @@ func accept(t *testing.T, transcript string) {
 	}
 }
 
-// reject fails the test unless a transcript is rejected for a rule, with some words.
-func reject(t *testing.T, transcript, rule, words string) {
+// historyItself stands for no rule: a history that contradicts itself.
+const historyItself = 0
+
+// reject fails the test unless a transcript is rejected for a rule, by its number, with some words.
+func reject(t *testing.T, transcript string, rule int, words string) {
 	t.Helper()
 	rejectHistory(t, parse(t, transcript), rule, words)
 }
 
-func rejectHistory(t *testing.T, h *History, rule, words string) {
+func rejectHistory(t *testing.T, h *History, rule int, words string) {
 	t.Helper()
+	want := fmt.Sprintf("B%d: ", rule)
+	if rule == historyItself {
+		want = "history: "
+	}
 	err := Check(h)
 	if err == nil {
-		t.Fatalf("accepted, want: %s: %s", rule, words)
+		t.Fatalf("accepted, want: %s… %s", want, words)
 	}
 	sentence, _, _ := strings.Cut(err.Error(), "\n")
-	if want := fmt.Sprintf("%s: ", rule); !strings.HasPrefix(sentence, want) || !strings.Contains(sentence, words) {
-		t.Errorf("rejected with\n%v\nwant: %s: … %s", err, rule, words)
+	if !strings.HasPrefix(sentence, want) || !strings.Contains(sentence, words) {
+		t.Errorf("rejected with\n%v\nwant: %s… %s", err, want, words)
 	}
 }

@@ -22,7 +22,7 @@ func grown(t *testing.T) string {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(3, 4))
-	for n := range 30 {
+	for n := range 12 {
 		err := db.Update(func(tx *bbolt.Tx) error {
 			for _, name := range []string{"large", "small", "inline"} {
 				b, err := tx.CreateBucketIfNotExists([]byte(name))

@@ -10,7 +10,7 @@ import (
 
 // While a callback takes its time, others commit so much that the file has to be mapped anew. What the callback was given
 // stays what it was.
-func TestB21_CallbacksHoldUpNobody(t *testing.T) {
+func TestCallbacksHoldUpNobody(t *testing.T) {
 	s := openIn(t, t.TempDir(), Options{noSync: true})
 	b := put(t, s, testGroup(1), 1)
 	put(t, s, testGroup(2), 2)

@@ -380,7 +380,7 @@ func TestB43_CloseWhileUnavailable(t *testing.T) {
 	put(t, openIn(t, dir, Options{}), testGroup(2), 2)
 }
 
-// B17: what had been deleted is not carried over into the copy.
+// What had been deleted is not carried over into the copy.
 func TestB17_CopyHoldsNothingDeleted(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir, Options{noSync: true})

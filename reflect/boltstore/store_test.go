@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"openmediator/d2m"
 	"openmediator/reflect"
 	"openmediator/reflect/storetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) (reflect.Store, func() reflect.Store) {
