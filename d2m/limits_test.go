@@ -58,7 +58,7 @@ var limitCases = []limitCase{
 		8_192, "set shared device data: data has 8193 bytes, want at most 8192",
 	},
 	{
-		"B29 scope", func(n int) Message { return BeginTransaction{Scope: make([]byte, n)} },
+		"scope", func(n int) Message { return BeginTransaction{Scope: make([]byte, n)} },
 		1_024, "begin transaction: scope has 1025 bytes, want at most 1024",
 	},
 }
