@@ -149,8 +149,8 @@ func (m *Model) detach(c *Conn, code d2m.CloseCode, g gate) {
 	c.ending = &closing{gate: g, codes: []d2m.CloseCode{code}}
 }
 
-// drop frees a slot; with the last one all that the group has goes (B34). The code is of use for a connected device only,
-// which gets it when the drop is durable (B45).
+// drop frees a slot; with the last one all that the group has goes (B34). The code is for a connected device, which gets
+// it when the drop is durable (B45).
 func (m *Model) drop(s *slot, code d2m.CloseCode) {
 	m.change(true)
 	m.slots = slices.DeleteFunc(m.slots, func(other *slot) bool { return other == s })

@@ -5,10 +5,10 @@
 //
 // # How it is used
 //
-// Whoever drives a real group tells the model of every event, in the order in which the group takes them: [Model.Connect],
-// [Model.Receive], [Model.Written], [Model.Drained], [Model.End], [Model.Tick]. What the group then sends goes to
-// [Model.Observe] and [Model.ObserveClose], which return an error that begins with the rule that is broken. When the
-// driver lets everything drain, [Model.Complete] says what is still owed.
+// Whoever drives a real group tells the model of every event, in the order in which the group takes them:
+// [Model.Connect], [Model.Receive], [Model.Written], [Model.Drained], [Model.End], [Model.Tick]. What the group then
+// sends goes to [Model.Observe] and [Model.ObserveClose], which return an error that begins with the rule that is
+// broken. When the driver lets everything drain, [Model.Complete] says what is still owed.
 //
 // What is stored when is the driver's to tell: [Model.Sealed] names the moment up to which everything goes into one
 // commit, [Model.Stored] and [Model.Failed] how it ended, and [Model.Claim] begins again with what was stored. A commit
@@ -17,9 +17,9 @@
 //
 // # What is certain
 //
-// The model leaves open what the rules leave open, and only that: the order between the stream and what goes ahead of it,
-// which number comes next after a restart, whether an ephemeral that waits for the store still fits. Where the answer to
-// an event would depend on it (an acknowledgement of a number that may or may not have been drawn), [Model.CertainAck]
+// The model leaves open what the rules leave open, and only that: the order between the stream and what goes ahead of
+// it, which number comes next after a restart, whether an ephemeral that waits for the store still fits. Where the
+// answer to an event would depend on it (an acknowledgement of a number that may or may not have been drawn), [Model.CertainAck]
 // and [Conn.Certain] say so and the driver leaves the event out.
 //
 // Transactions are not in it: BeginTransaction and CommitTransaction are answered with 4010.

@@ -152,8 +152,8 @@ func (m *Model) Stored() {
 	m.flightEnds = 0
 }
 
-// Failed notes that the store did not do what it was asked. The commit in progress, if there is one, may be stored all the
-// same. The group is dead: what was not shown never is, and every connection ends with code (B43).
+// Failed notes that the store did not do what it was asked. The commit in progress, if there is one, may be stored all
+// the same. The group is dead: what was not shown never is, and every connection ends with code (B43).
 func (m *Model) Failed(stored bool, code d2m.CloseCode) {
 	m.reach(StoreFailed)
 	if m.flightEnds > 0 && stored {

@@ -19,7 +19,7 @@ type story struct {
 const noon = 1_772_366_400_000 // Unix milliseconds
 
 func newStory(t *testing.T, drawn uint64) *story {
-	config := model.Config{MaxSlots: 3, VolatileExpiry: 10 * time.Minute, QueueMessages: 10, QueueBytes: 1000, GroupBytes: 5000}
+	config := model.Config{MaxSlots: 3, QueueMessages: 10, QueueBytes: 1000, GroupBytes: 5000}
 	return &story{t, model.New(config, drawn), time.UnixMilli(noon)}
 }
 
