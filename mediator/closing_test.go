@@ -50,6 +50,22 @@ func TestB45_ClosingReadsOn(t *testing.T) {
 	}
 }
 
+// A Close frame that is not taken is not waited for any longer.
+func TestB45_CloseFrameIsNotTaken(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		expectOn[d2m.ServerHello](s.dialWire(newIdentity(t)))
+		time.Sleep(19 * time.Second)
+		if s.Connections() != 1 {
+			t.Error("ended before 5 s were over")
+		}
+		time.Sleep(3 * time.Second)
+		if s.Connections() != 0 {
+			t.Error("the connection is still there")
+		}
+	})
+}
+
 // However the server closes and whatever arrives meanwhile: the code can be read and TCP ends without a reset.
 func TestB45_NoReset(t *testing.T) {
 	much := appendMessages(nil, d2m.Reflect{Envelope: make([]byte, 60_000)})

@@ -114,6 +114,21 @@ func TestB34_AfterACrash(t *testing.T) {
 	})
 }
 
+// A device that was connected when its group's store failed counts as gone from then on, not from the server's start (B31).
+func TestB34_AfterAFailureOfTheStore(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		id := newIdentity(t)
+		d := s.loginVolatile(id, 1)
+		expect[d2m.RolePromotedToLeader](d.device)
+		d.listen()
+		time.Sleep(time.Hour)
+		s.failNext(memstore.OpCommit, id.group, func() error { return reflect.ErrUnavailable })
+		d.send(d2m.SetSharedDeviceData{Data: []byte("shared")})
+		s.expectGone(time.Now().Add(10 * time.Minute))
+	})
+}
+
 // A store that fails when the time has come, or when the device leaves, delays the end and does not prevent it (B43).
 func TestB34_StoreFailsMeanwhile(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"when the device leaves": 0, "when the slot expires": 5 * time.Minute} {

@@ -1,5 +1,8 @@
 package mediator
 
+// BytesHeld returns how much of what is stored is counted as held in memory.
+func (s *Server) BytesHeld() int64 { return s.tail.Load() }
+
 // GroupsInUse returns how many groups are in the registry.
 func (s *Server) GroupsInUse() int {
 	s.groups.mu.Lock()

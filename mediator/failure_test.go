@@ -202,7 +202,10 @@ func TestB43_ClaimFails(t *testing.T) {
 	for name, failure := range failures {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				s := startInBubble(t)
+				var log logBuffer
+				config := mediator.DefaultConfig()
+				config.Log = zerolog.New(&log)
+				s := startServer(t, newPipeListener(), memstore.New(), config)
 				id := newIdentity(t)
 				d, _ := s.login(id, 1, d2m.SlotNew)
 				d.leave()
@@ -214,6 +217,9 @@ func TestB43_ClaimFails(t *testing.T) {
 				s.refused(id, 1, d2m.SlotExisting, d2m.CloseInternal)
 				if !came() {
 					t.Fatal("nothing has failed")
+				}
+				if len(log.lines("storage failed")) != 1 {
+					t.Error("the log does not say so")
 				}
 				s.login(id, 1, d2m.SlotExisting)
 			})

@@ -3,19 +3,22 @@ package mediator_test
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"openmediator/d2m"
 	"openmediator/mediator"
+	"openmediator/reflect"
 	"openmediator/reflect/memstore"
 )
 
 // A group is held in memory only while somebody is connected or something is left to be stored.
 func TestB44_IdleGroupsAreGivenUp(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		s := startInBubble(t)
+		store := &releases{Store: memstore.New()}
+		s := startServer(t, newPipeListener(), store, mediator.DefaultConfig())
 		var devices []*registered
 		for range 20 {
 			id := newIdentity(t)
@@ -38,7 +41,21 @@ func TestB44_IdleGroupsAreGivenUp(t *testing.T) {
 		if s.GroupsInUse() != 0 || s.Connections() != 0 {
 			t.Errorf("%d groups in use, %d connections", s.GroupsInUse(), s.Connections())
 		}
+		if n := store.count.Load(); n != 20 {
+			t.Errorf("%d claims were given back to the store", n)
+		}
 	})
+}
+
+// releases counts the claims that are given back.
+type releases struct {
+	reflect.Store
+	count atomic.Int64
+}
+
+func (r *releases) Release(group d2m.GroupID, epoch reflect.Epoch) {
+	r.count.Add(1)
+	r.Store.Release(group, epoch)
 }
 
 // leaveAtOnce reads to the end what is on its way, after a Close frame.

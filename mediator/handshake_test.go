@@ -90,6 +90,22 @@ func TestB3_BusyClient(t *testing.T) {
 	}
 }
 
+// A ClientHello that comes while the connection is being closed registers nobody.
+func TestB3_ClientHelloComesTooLate(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		id := newIdentity(t)
+		w := s.dialWire(id)
+		hello := expectOn[d2m.ServerHello](w)
+		w.expectCloseFrame(d2m.CloseIdle)
+		w.message(id.hello(t, hello, 1, d2m.SlotNew))
+		w.expectEnd()
+		if len(s.storedGroups()) != 0 {
+			t.Error("the device is registered")
+		}
+	})
+}
+
 func TestB3_TimeoutEndsWithRegistration(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := startInBubble(t)

@@ -1,6 +1,7 @@
 package mediator_test
 
 import (
+	"io"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -156,6 +157,41 @@ func TestB13_LeaderThatSendsAndDoesNotPong(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A dead leader's connection is gone at once, whatever still takes its bytes.
+func TestB13_DeadLeaderBehindAProxy(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		id := newIdentity(t)
+		w := s.loginWire(id, 1, d2m.SlotNew)
+		w.frame(fin|opPong, nil)
+		go io.Copy(io.Discard, w)
+		second, _ := s.login(id, 2, d2m.SlotNew)
+		expect[d2m.RolePromotedToLeader](second.device)
+		synctest.Wait()
+		if s.Connections() != 1 {
+			t.Error("the dead leader's connection is still there")
+		}
+	})
+}
+
+// When nobody waits any more, a silent leader is left alone again.
+func TestB13_NoLongerContested(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		id := newIdentity(t)
+		w := s.loginWire(id, 1, d2m.SlotNew)
+		w.frame(fin|opPong, nil)
+		in := w.listen()
+		second, _ := s.login(id, 2, d2m.SlotNew)
+		time.Sleep(10 * time.Second)
+		second.leave()
+		time.Sleep(time.Hour)
+		if over, code, _ := in.ended(); over {
+			t.Errorf("the leader was closed with %d", code)
+		}
+	})
 }
 
 // Without another device that waits, nothing hangs on a dead leader; from when one waits, it is looked after.

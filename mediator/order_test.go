@@ -97,6 +97,27 @@ func TestB10_BeforeTheQueueIsDry(t *testing.T) {
 	})
 }
 
+// Any message more than 5 s after ServerInfo was written shows that the device has seen it; before, it may come as NEW again.
+func TestB7_ConfirmedByAMessage(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		id := newIdentity(t)
+		early, _ := s.login(id, 1, d2m.SlotNew)
+		expect[d2m.RolePromotedToLeader](early.device)
+		time.Sleep(4 * time.Second)
+		early.barrier()
+		again, _ := s.login(id, 1, d2m.SlotNew)
+		expect[d2m.RolePromotedToLeader](again.device)
+		if again.info.SlotState != d2m.SlotNew {
+			t.Errorf("server info is %+v", again.info)
+		}
+		time.Sleep(6 * time.Second)
+		again.barrier()
+		s.refused(id, 1, d2m.SlotNew, d2m.CloseSlotState)
+		again.barrier()
+	})
+}
+
 func TestB9_TheSameDeviceAgain(t *testing.T) {
 	s := start(t)
 	id := newIdentity(t)

@@ -137,6 +137,65 @@ func TestB21_AnswersAreBounded(t *testing.T) {
 		for range questions {
 			expectOn[d2m.DevicesInfo](w)
 		}
+		synctest.Wait()
+		if int(taken.Load())/len(question) < questions+10 {
+			t.Error("the device is not read again after it has read")
+		}
+	})
+}
+
+// A device that is not read because it does not read is over like any other.
+func TestB21_BlockedForEver(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		w := s.loginWire(newIdentity(t), 1, d2m.SlotNew)
+		expectOn[d2m.RolePromotedToLeader](w)
+		started := time.Now()
+		_, ended := w.push(appendMessages(nil, d2m.GetDevicesInfo{}))
+		<-ended
+		if took := time.Since(started); took < time.Minute || took > 65*time.Second {
+			t.Errorf("ended after %v", took)
+		}
+		time.Sleep(2 * time.Second)
+		if s.Connections() != 0 || s.GroupsInUse() != 0 {
+			t.Errorf("%d connections, %d groups in use", s.Connections(), s.GroupsInUse())
+		}
+	})
+}
+
+// What all groups together hold in memory of what is stored is bounded: the rest is read when it is needed.
+func TestB21_MemoryOfAllGroups(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		config := mediator.DefaultConfig()
+		config.TailBytes = 100_000
+		s := startServer(t, newPipeListener(), memstore.New(), config)
+		var slow []*registered
+		for range 3 {
+			id := newIdentity(t)
+			sender, _ := s.login(id, 1, d2m.SlotNew)
+			expect[d2m.RolePromotedToLeader](sender.device)
+			d, _ := s.login(id, 2, d2m.SlotNew)
+			slow = append(slow, d)
+			most := int64(0)
+			for i := range 30 {
+				sender.reflect(d2m.ReflectID(i), make([]byte, 10_000))
+				most = max(most, s.BytesHeld())
+			}
+			if most == 0 || most > 110_000 {
+				t.Errorf("at most %d bytes were held", most)
+			}
+		}
+		for _, d := range slow {
+			for range 30 {
+				expect[d2m.Reflected](d.device)
+			}
+			d.barrier()
+			d.ws.CloseNow()
+		}
+		s.Shutdown(t.Context())
+		if n := s.BytesHeld(); n != 0 {
+			t.Errorf("%d bytes are held for nobody", n)
+		}
 	})
 }
 

@@ -1,0 +1,60 @@
+package mediator
+
+import (
+	"bytes"
+	"net"
+	"testing"
+)
+
+// recorder is a connection that keeps what is written.
+type recorder struct {
+	net.Conn
+	bytes.Buffer
+	writes int
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.writes++
+	return r.Buffer.Write(p)
+}
+
+func (r *recorder) Read(p []byte) (int, error) { return r.Buffer.Read(p) }
+
+// What is written while the writer works goes out with its flush, in one piece, and wakes nobody.
+func TestB44_OutboxCollects(t *testing.T) {
+	socket := new(recorder)
+	stirred := 0
+	o := newOutbox(socket, func() { stirred++ })
+	o.Write([]byte("one "))
+	if stirred != 1 || socket.writes != 0 {
+		t.Errorf("stirred %d times, %d writes", stirred, socket.writes)
+	}
+	o.collect()
+	o.Write([]byte("two "))
+	o.append([]byte("three ")...)
+	if err := o.flush(); err != nil || socket.String() != "one two three " || socket.writes != 1 || stirred != 1 {
+		t.Errorf("%q in %d writes, stirred %d times, %v", socket.String(), socket.writes, stirred, err)
+	}
+	o.Write([]byte("four"))
+	if stirred != 2 {
+		t.Error("the writer is not woken after its flush")
+	}
+}
+
+// The Close frame goes straight to the socket, behind everything: an answer that came in last is not left behind (B45).
+func TestB45_OutboxIsEmptyBeforeItIsPassed(t *testing.T) {
+	socket := new(recorder)
+	o := newOutbox(socket, func() {})
+	o.Write([]byte("the answer to a Close "))
+	if o.passThrough() {
+		t.Error("passed while something waits")
+	}
+	o.flush()
+	if !o.passThrough() {
+		t.Error("not passed though nothing waits")
+	}
+	o.Write([]byte("the server's own"))
+	if got := socket.String(); got != "the answer to a Close the server's own" {
+		t.Errorf("got %q", got)
+	}
+}
