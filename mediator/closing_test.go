@@ -166,7 +166,7 @@ func TestB45_BothSidesClose(t *testing.T) {
 	s := start(t)
 	id := newIdentity(t)
 	state := d2m.SlotNew
-	for range 200 {
+	for range 100 {
 		d := s.dial(id).register(1, state)
 		state = d2m.SlotExisting
 		d.readQueue()
