@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/transactions"
 )
 
 // Config holds what an operator may set of a group's behaviour. DefaultConfig gives the defaults.
@@ -18,7 +19,11 @@ type Config struct {
 	QueueBytes    int64 // of envelopes
 
 	GroupBytes int64 // of envelopes that wait in a group; a Reflect that exceeds it is not taken (B22)
-	TailBytes  int   // of lately stored messages that are kept in memory per group
+
+	MaxTTL      time.Duration // of a transaction (B29)
+	StagedBytes int           // of a transaction, each message counted 64 bytes more than its envelope (B26)
+
+	TailBytes int // of lately stored messages that are kept in memory per group
 }
 
 // MaxSlotsLimit is the largest number of slots for which DevicesInfo still fits into one message (B11).
@@ -36,6 +41,8 @@ func DefaultConfig() Config {
 		QueueMessages:  100_000,
 		QueueBytes:     256 << 20,
 		GroupBytes:     1 << 30,
+		MaxTTL:         30 * time.Minute,
+		StagedBytes:    8 << 20,
 		TailBytes:      256 << 10,
 	}
 }
@@ -55,6 +62,10 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("bytes per reflection queue: %d is below the largest envelope, %d", c.QueueBytes, d2m.MaxEnvelopeSize)
 	case c.GroupBytes < c.QueueBytes:
 		return fmt.Errorf("bytes per group: %d is below the bytes per reflection queue, %d", c.GroupBytes, c.QueueBytes)
+	case c.MaxTTL < time.Second || c.MaxTTL > 24*time.Hour:
+		return fmt.Errorf("time-to-live of transactions: %v is not within 1s and 24h", c.MaxTTL)
+	case c.StagedBytes < d2m.MaxEnvelopeSize+transactions.StagedOverhead:
+		return fmt.Errorf("bytes staged per transaction: %d is below the largest message, %d", c.StagedBytes, d2m.MaxEnvelopeSize+transactions.StagedOverhead)
 	case c.TailBytes < 0:
 		return fmt.Errorf("bytes kept in memory per group: %d is negative", c.TailBytes)
 	}

@@ -49,6 +49,7 @@ func (g *Group) setShared(_ *Conn, d d2m.SetSharedDeviceData) {
 
 // Deadline returns when Tick is due next, if at all.
 func (g *Group) Deadline() (at time.Time, ok bool) {
+	at, ok = g.lockDeadline()
 	for _, s := range g.slots {
 		if expiry, expires := g.expiry(s); expires && (!ok || expiry.Before(at)) {
 			at, ok = expiry, true
@@ -57,9 +58,11 @@ func (g *Group) Deadline() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// Tick does what is due at this time: slots go whose devices have been away for too long (B34).
+// Tick does what is due at this time: a transaction ends whose time has run out (B28), slots go whose devices have been
+// away for too long (B34).
 func (g *Group) Tick(now time.Time) {
 	g.now = now
+	g.expireLock()
 	for i := 0; i < len(g.slots); i++ {
 		if at, expires := g.expiry(g.slots[i]); expires && !at.After(now) {
 			g.note(SlotExpired)

@@ -337,9 +337,7 @@ func (d *device) fetch(out *devicegroup.Output) {
 		return
 	}
 	d.s.fetched += len(out.Fetch)
-	err := d.s.store.Read(sceneGroup, d.group.Epoch(), out.Fetch, func(_ int, record []byte) error {
-		return out.AppendReflected(record)
-	})
+	err := d.s.store.Read(sceneGroup, d.group.Epoch(), out.Fetch, out.AppendFetched)
 	if err != nil {
 		d.s.t.Fatalf("%s: read: %v", d.name, err)
 	}
@@ -430,6 +428,10 @@ func (d *device) line(r received) string {
 		return fmt.Sprintf("ReflectAck %s", d.sent[m.ID])
 	case d2m.DropDeviceAck:
 		return fmt.Sprintf("DropDeviceAck %c", rune('A'+m.DeviceID-10))
+	case d2m.TransactionRejected:
+		return fmt.Sprintf("TransactionRejected, %c holds the lock for %s", rune('A'+m.DeviceID-10), m.Scope)
+	case d2m.TransactionEnded:
+		return fmt.Sprintf("TransactionEnded, %c held the lock for %s", rune('A'+m.DeviceID-10), m.Scope)
 	default:
 		return m.Type().String()
 	}

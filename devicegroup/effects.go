@@ -2,6 +2,7 @@ package devicegroup
 
 import (
 	"errors"
+	"slices"
 
 	"openmediator/d2m"
 	"openmediator/reflect"
@@ -13,6 +14,7 @@ type effect struct {
 	after uint64 // how many urgent batches must be stored
 	conn  *Conn
 	frame []byte
+	mark  mark
 	close Close
 
 	number    uint64 // effectPublish: messages below it; effectEphemeral: its number; effectAck: the reflect id
@@ -30,26 +32,33 @@ const (
 	effectEphemeral                   // frame goes to its number's place
 	effectCredit                      // only the cost is given back
 	effectPublish                     // messages may be delivered
+	effectCommitted                   // frame goes behind the BeginTransactionAck, ahead of all else
+	effectUnlock                      // the transaction lock is free
 	effectClose                       // the connection ends
 )
 
-// heldEffects wait for a commit, in order.
-type heldEffects []effect
+// waitingEffects wait for a commit of the store, in order.
+type waitingEffects []effect
 
 // emit makes an effect take place: at once, or when what was accepted before it is durable.
 func (g *Group) emit(e effect) {
-	e.after = g.sealed
-	if g.urgent {
-		e.after++
-	}
-	if e.after <= g.durable && len(g.held) == 0 {
+	e.after = g.gate()
+	if e.after <= g.durable && len(g.waiting) == 0 {
 		g.apply(&e)
 		return
 	}
 	if e.conn != nil {
 		e.charge(+1)
 	}
-	g.held = append(g.held, e)
+	g.waiting = append(g.waiting, e)
+}
+
+// gate returns how many urgent batches must be stored for all that was accepted by now to be durable.
+func (g *Group) gate() uint64 {
+	if g.urgent {
+		return g.sealed + 1
+	}
+	return g.sealed
 }
 
 // charge adds to, or takes from, the account of the connection that makes the server hold e.
@@ -65,22 +74,26 @@ func (e *effect) charge(sign int) {
 // release lets the effects take place that waited for what is durable now.
 func (g *Group) release() {
 	n := 0
-	for ; n < len(g.held) && g.held[n].after <= g.durable; n++ {
-		e := &g.held[n]
+	for ; n < len(g.waiting) && g.waiting[n].after <= g.durable; n++ {
+		e := &g.waiting[n]
 		if e.conn != nil {
 			e.charge(-1)
 		}
 		g.apply(e)
 	}
-	rest := copy(g.held, g.held[n:])
-	clear(g.held[rest:])
-	g.held = g.held[:rest]
+	rest := copy(g.waiting, g.waiting[n:])
+	clear(g.waiting[rest:])
+	g.waiting = g.waiting[:rest]
 }
 
 func (g *Group) apply(e *effect) {
 	c := e.conn
-	if e.kind == effectPublish {
+	switch e.kind {
+	case effectPublish:
 		g.publish(e.number)
+		return
+	case effectUnlock:
+		g.afterCommit()
 		return
 	}
 	if c.ended || c.closing != nil {
@@ -96,9 +109,15 @@ func (g *Group) apply(e *effect) {
 		c.ahead.Add(e.frame)
 		c.open = true
 	case effectPlace:
-		c.placed = append(c.placed, placed{at: g.visible, frame: e.frame})
+		c.place(placed{at: g.visible, frame: e.frame, mark: e.mark})
 	case effectEphemeral:
 		g.placeEphemeral(c, e)
+	case effectCommitted:
+		if c.begins > 0 {
+			c.place(placed{at: g.visible, frame: e.frame})
+		} else {
+			c.ahead.Add(e.frame)
+		}
 	case effectClose:
 		why := e.close
 		c.closing = &why
@@ -112,7 +131,42 @@ func (g *Group) placeEphemeral(c *Conn, e *effect) {
 		return
 	}
 	c.ephemeral += len(e.frame)
-	c.placed = append(c.placed, placed{at: e.number, frame: e.frame, ephemeral: true})
+	c.place(placed{at: e.number, frame: e.frame, mark: markEphemeral})
+}
+
+// place adds a frame to the end of the stream. Of TransactionEnded only the last one that waits is kept (B21).
+func (c *Conn) place(p placed) {
+	if p.mark == markEnded {
+		c.placed = slices.DeleteFunc(c.placed, func(old placed) bool { return old.mark == markEnded })
+	}
+	c.placed = append(c.placed, p)
+}
+
+// afterCommit frees the lock of a commit that is durable and takes what its device has sent behind it, be it on a newer
+// connection (B27).
+func (g *Group) afterCommit() {
+	s := g.slot(g.lock.Holder)
+	g.unlock()
+	if s != nil && s.conn != nil && s.conn.committing {
+		s.conn.committing = false
+		g.wake(s.conn)
+		if len(s.conn.backlog) > 0 {
+			g.replay = append(g.replay, s.conn)
+		}
+	}
+}
+
+// replayBacklogs handles what devices have sent behind a commit.
+func (g *Group) replayBacklogs() {
+	for len(g.replay) > 0 {
+		c := g.replay[0]
+		g.replay = g.replay[1:]
+		backlog := c.backlog
+		c.backlog = nil
+		for _, message := range backlog {
+			g.Receive(g.now, c, message)
+		}
+	}
 }
 
 // publish lets messages below end be delivered.
@@ -134,12 +188,13 @@ func (g *Group) Fail(err error) {
 		why = Close{d2m.CloseGoingAway, "the group has moved"}
 	}
 	g.failure = why
-	for i := range g.held {
-		if c := g.held[i].conn; c != nil {
+	for i := range g.waiting {
+		if c := g.waiting[i].conn; c != nil {
 			g.abandon(c)
 		}
 	}
-	g.held = nil
+	g.waiting, g.replay = nil, nil
+	g.locking = locking{}
 	for _, s := range g.slots {
 		if s.conn != nil {
 			g.abandon(s.conn)
@@ -152,6 +207,7 @@ func (g *Group) abandon(c *Conn) {
 	if c.slot != nil {
 		c.slot.conn, c.slot = nil, nil
 	}
+	c.backlog = nil
 	if c.closing == nil {
 		failure := g.failure
 		c.closing = &failure

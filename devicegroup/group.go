@@ -1,7 +1,6 @@
 package devicegroup
 
 import (
-	"fmt"
 	"time"
 
 	"openmediator/d2m"
@@ -27,8 +26,10 @@ type Group struct {
 	dry    []*Conn // connected and run dry, in the order in which they did
 	probe  *Conn
 
+	locking
 	storage
-	held    heldEffects
+	waiting waitingEffects
+	replay  []*Conn // whose backlog is to be handled
 	woken   []*Conn
 	notices []Notice
 }
@@ -41,6 +42,10 @@ type slot struct {
 	confirmed  bool   // the device knows of its registration (B7)
 	warned     bool   // its queue was reported as half full (B22)
 	cursor     *reflect.Cursor
+
+	// what waits for the end of the lock and is meant for this slot
+	deferred      int
+	deferredBytes int64
 
 	conn  *Conn  // nil while the device is not connected
 	since uint64 // of the login, or of the leaving, Unix milliseconds
@@ -61,14 +66,16 @@ func New(id d2m.GroupID, config Config, snapshot *reflect.Snapshot, left time.Ti
 		g.stamped = max(g.stamped, snapshot.Messages[i].Timestamp)
 	}
 	cursors, deferred := g.queue.Restore(state, snapshot.Messages)
-	if len(deferred) > 0 {
-		return nil, fmt.Errorf("group state: %d messages wait behind a lock that is not known", len(deferred))
-	}
 	for i := range state.Slots {
 		g.slots = append(g.slots, restoreSlot(&state.Slots[i], cursors[i], left))
 	}
 	g.restoreBlobs(snapshot.Blobs)
 	g.visible = g.next
+	g.ended, g.lastLock, g.starts = state.LastLock, state.LastLock, state.Locks
+	if len(deferred) > 0 {
+		g.now = left
+		g.restoreDeferred(deferred)
+	}
 	if g.queue.HasDead() {
 		g.storeSoon()
 	}
@@ -139,6 +146,7 @@ const (
 	EphemeralsLost                // ephemerals were lost for a device that is too far behind (B21)
 	SlotExpired                   // a slot was dropped for its device's absence (B34)
 	LeastRecentDrop               // a slot was dropped to make room (B8)
+	StagedLimit                   // a transaction was ended for what it had staged (B26)
 )
 
 // Notices returns what has happened since the last call. The slice is valid until the next event.

@@ -13,67 +13,92 @@ import (
 type lie struct {
 	name string
 	rule string // matches the rules that the model may name
+	many bool   // it takes several to notice it
 	tell func(frames [][]byte, end *d2m.CloseCode) [][]byte
 }
 
 var lies = []lie{
-	{"a Reflected is lost", "B10|B14|B38", without1(d2m.TypeReflected)},
-	{"a Reflected comes twice", "B14|B10|B12|B18", twice(d2m.TypeReflected)},
-	{"two Reflected change places", "B14", swapped(d2m.TypeReflected, d2m.TypeReflected)},
-	{"an envelope is altered", "B14|B10", altered(func(m d2m.Reflected) d2m.Reflected {
+	{name: "a Reflected is lost", rule: "B10|B12|B14|B24|B27|B38", tell: without1(d2m.TypeReflected)},
+	{name: "a Reflected comes twice", rule: "B10|B12|B14|B18|B24|B27", tell: twice(d2m.TypeReflected)},
+	{name: "two Reflected change places", rule: "B14", tell: swapped(d2m.TypeReflected, d2m.TypeReflected)},
+	{name: "an envelope is altered", rule: "B14|B10", tell: altered(func(m d2m.Reflected) d2m.Reflected {
 		m.Envelope = append([]byte{'x'}, m.Envelope...)
 		return m
 	})},
-	{"the flag of an ephemeral is lost", "B14|B10", altered(func(m d2m.Reflected) d2m.Reflected {
+	{name: "the flag of an ephemeral is lost", rule: "B14|B10", tell: altered(func(m d2m.Reflected) d2m.Reflected {
 		m.Flags = 0
 		return m
 	})},
-	{"all have the same number", "B14|B18", altered(func(m d2m.Reflected) d2m.Reflected {
+	{name: "all have the same number", rule: "B14|B18", many: true, tell: altered(func(m d2m.Reflected) d2m.Reflected {
 		m.ID = 4711
 		return m
 	})},
-	{"numbers go down", "B14|B18", altered(func(m d2m.Reflected) d2m.Reflected {
+	{name: "numbers go down", rule: "B14|B18", tell: altered(func(m d2m.Reflected) d2m.Reflected {
 		m.ID = -m.ID
 		return m
 	})},
-	{"a Reflected has another time", "B15", altered(func(m d2m.Reflected) d2m.Reflected {
+	{name: "a Reflected has another time", rule: "B15", tell: altered(func(m d2m.Reflected) d2m.Reflected {
 		m.Timestamp--
 		return m
 	})},
-	{"a ReflectAck has another time", "B15", altered(func(m d2m.ReflectAck) d2m.ReflectAck {
+	{name: "a ReflectAck has another time", rule: "B15", tell: altered(func(m d2m.ReflectAck) d2m.ReflectAck {
 		m.Timestamp++
 		return m
 	})},
-	{"a ReflectAck is for another Reflect", "B15|B31|B32", altered(func(m d2m.ReflectAck) d2m.ReflectAck {
+	{name: "a ReflectAck is for another Reflect", rule: "B25|B27|B15|B31|B32", tell: altered(func(m d2m.ReflectAck) d2m.ReflectAck {
 		m.ID++
 		return m
 	})},
-	{"a ReflectAck is lost", "B15|B31|B32|B38|B45", without1(d2m.TypeReflectAck)},
-	{"a ReflectAck comes twice", "B15|B31|B32", twice(d2m.TypeReflectAck)},
-	{"ReflectionQueueDry is lost", "B10|B38", without1(d2m.TypeReflectionQueueDry)},
-	{"leader before the queue is dry", "B10", swapped(d2m.TypeReflectionQueueDry, d2m.TypeRolePromotedToLeader)},
-	{"leader twice", "B12|B14", twice(d2m.TypeRolePromotedToLeader)},
-	{"the queue's length is wrong", "B7", altered(func(m d2m.ServerInfo) d2m.ServerInfo {
+	{name: "a ReflectAck is lost", rule: "B25|B27|B15|B31|B32|B38|B45", tell: without1(d2m.TypeReflectAck)},
+	{name: "a ReflectAck comes twice", rule: "B25|B27|B15|B31|B32", tell: twice(d2m.TypeReflectAck)},
+	{name: "ReflectionQueueDry is lost", rule: "B10|B38", tell: without1(d2m.TypeReflectionQueueDry)},
+	{name: "leader before the queue is dry", rule: "B10", tell: swapped(d2m.TypeReflectionQueueDry, d2m.TypeRolePromotedToLeader)},
+	{name: "leader twice", rule: "B12|B14", tell: twice(d2m.TypeRolePromotedToLeader)},
+	{name: "the queue's length is wrong", rule: "B7", tell: altered(func(m d2m.ServerInfo) d2m.ServerInfo {
 		m.ReflectionQueueLength++
 		return m
 	})},
-	{"the slot's state is wrong", "B7", altered(func(m d2m.ServerInfo) d2m.ServerInfo {
+	{name: "the slot's state is wrong", rule: "B7", tell: altered(func(m d2m.ServerInfo) d2m.ServerInfo {
 		m.SlotState ^= 1
 		return m
 	})},
-	{"ServerInfo is lost", "B7|B38", without1(d2m.TypeServerInfo)},
-	{"a device's times are wrong", "B31", altered(func(m d2m.DevicesInfo) d2m.DevicesInfo {
+	{name: "ServerInfo is lost", rule: "B7|B38", tell: without1(d2m.TypeServerInfo)},
+	{name: "a device's times are wrong", rule: "B31", tell: altered(func(m d2m.DevicesInfo) d2m.DevicesInfo {
 		m.Devices[0].Since++
 		return m
 	})},
-	{"DropDeviceAck is lost", "B15|B31|B32|B38|B45", without1(d2m.TypeDropDeviceAck)},
-	{"a close has another code", "B45", func(frames [][]byte, end *d2m.CloseCode) [][]byte {
+	{name: "DropDeviceAck is lost", rule: "B25|B27|B15|B31|B32|B38|B45", tell: without1(d2m.TypeDropDeviceAck)},
+	{name: "BeginTransactionAck before a Reflected", rule: "B24|B14", tell: swapped(d2m.TypeReflected, d2m.TypeBeginTransactionAck)},
+	{name: "BeginTransactionAck is lost", rule: "B24|B10|B12|B27|B38", tell: without1(d2m.TypeBeginTransactionAck)},
+	{name: "BeginTransactionAck comes twice", rule: "B24|B10|B12|B14|B27", tell: twice(d2m.TypeBeginTransactionAck)},
+	{name: "TransactionRejected is lost", rule: "B15|B25|B31|B32|B38|B45", tell: without1(d2m.TypeTransactionRejected)},
+	{name: "TransactionRejected comes twice", rule: "B15|B25|B27|B31|B32", tell: twice(d2m.TypeTransactionRejected)},
+	{name: "TransactionRejected names another device", rule: "B25", tell: altered(func(m d2m.TransactionRejected) d2m.TransactionRejected {
+		m.DeviceID ^= 2
+		return m
+	})},
+	{name: "TransactionRejected has another scope", rule: "B25", tell: altered(func(m d2m.TransactionRejected) d2m.TransactionRejected {
+		m.Scope = append([]byte{1}, m.Scope...)
+		return m
+	})},
+	{name: "CommitTransactionAck before BeginTransactionAck", rule: "B24|B27", tell: swapped(d2m.TypeBeginTransactionAck, d2m.TypeCommitTransactionAck)},
+	{name: "CommitTransactionAck is lost", rule: "B10|B12|B14|B15|B25|B27|B31|B32|B38|B45", tell: without1(d2m.TypeCommitTransactionAck)},
+	{name: "CommitTransactionAck comes twice", rule: "B27|B15|B25|B31|B32", tell: twice(d2m.TypeCommitTransactionAck)},
+	{name: "TransactionEnded before a Reflected", rule: "B14|B27", tell: swapped(d2m.TypeReflected, d2m.TypeTransactionEnded)},
+	{name: "TransactionEnded after a Reflected", rule: "B14|B27", tell: swapped(d2m.TypeTransactionEnded, d2m.TypeReflected)},
+	{name: "TransactionEnded is lost", rule: "B10|B12|B14|B24|B27|B38", tell: without1(d2m.TypeTransactionEnded)},
+	{name: "TransactionEnded comes twice", rule: "B10|B12|B14|B24|B27", tell: twice(d2m.TypeTransactionEnded)},
+	{name: "TransactionEnded has another scope", rule: "B27", tell: altered(func(m d2m.TransactionEnded) d2m.TransactionEnded {
+		m.Scope = append([]byte{1}, m.Scope...)
+		return m
+	})},
+	{name: "a close has another code", rule: "B45", tell: func(frames [][]byte, end *d2m.CloseCode) [][]byte {
 		if end != nil {
 			*end = d2m.CloseIdle
 		}
 		return frames
 	}},
-	{"a Reflected has a longer header", "B40", func(frames [][]byte, _ *d2m.CloseCode) [][]byte {
+	{name: "a Reflected has a longer header", rule: "B40", tell: func(frames [][]byte, _ *d2m.CloseCode) [][]byte {
 		return mapFrames(frames, d2m.TypeReflected, func(frame []byte) [][]byte {
 			longer := slices.Insert(bytes.Clone(frame), d2m.HeaderSize+16, 0)
 			longer[d2m.HeaderSize]++
@@ -149,18 +174,22 @@ func (l *lie) told(t *testing.T) (*history, error) {
 	t.Helper()
 	for seed := uint64(1); seed < 50; seed++ {
 		h := newHistory(seed)
-		told := false
+		told, times := false, 0
 		h.alter = func(frames [][]byte, end *d2m.CloseCode) [][]byte {
 			truth, code := bytes.Join(frames, nil), d2m.CloseCode(0)
 			if end != nil {
 				code = *end
 			}
 			frames = l.tell(frames, end)
-			told = told || !bytes.Equal(bytes.Join(frames, nil), truth) || end != nil && *end != code
+			if !bytes.Equal(bytes.Join(frames, nil), truth) || end != nil && *end != code {
+				times++
+			}
+			told = times > 0
 			return frames
 		}
 		err := h.play(new(tally))
 		switch {
+		case told && err == nil && l.many && times < 10:
 		case told && err == nil:
 			t.Fatal("not noticed")
 		case told:

@@ -44,6 +44,11 @@ const (
 	opClaim
 	opFull
 	opSettle
+	opBegin
+	opCommit
+	opPipeline
+	opClose
+	opCrowded
 	opKinds
 )
 
@@ -98,9 +103,10 @@ var garbage = [][]byte{
 	d2m.Reflected{}.Append(nil),
 	d2m.ReflectionQueueDry{}.Append(nil),
 	d2m.DropDeviceAck{}.Append(nil),
-	d2m.BeginTransaction{Scope: []byte("scope"), TTL: 1}.Append(nil),
+	d2m.BeginTransactionAck{}.Append(nil),
+	d2m.TransactionEnded{}.Append(nil),
 	d2m.BeginTransaction{Scope: make([]byte, d2m.MaxScopeSize+1)}.Append(nil),
-	d2m.CommitTransaction{}.Append(nil),
+	append(d2m.CommitTransaction{}.Append(nil), 0),
 }
 
 // do plays one step, and compares.
@@ -139,6 +145,10 @@ func (p *playthrough) step(o op) error {
 		p.full = o.mode == 1
 		p.group.SetFull(p.full)
 		p.model.SetFull(p.full)
+	case opCrowded:
+		p.crowded = o.mode == 1
+		p.group.SetCrowded(p.crowded)
+		p.model.SetCrowded(p.crowded)
 	case opSettle:
 		return p.settle()
 	default:
@@ -170,6 +180,14 @@ func (p *playthrough) doLink(l *link, o op) error {
 		return p.receive(l, d2m.SetSharedDeviceData{Data: data}.Append(nil))
 	case opGarbage:
 		return p.receive(l, garbage[o.n])
+	case opBegin:
+		return p.receive(l, beginFrame(o))
+	case opCommit:
+		return p.receive(l, d2m.CommitTransaction{}.Append(nil))
+	case opPipeline:
+		return p.pipeline(l, o)
+	case opClose:
+		return p.close(l)
 	case opEnd:
 		return p.end(l)
 	case opNext:
@@ -273,4 +291,64 @@ func reflectFrame(o op, envelope []byte) []byte {
 	frame = binary.LittleEndian.AppendUint16(frame, flags)
 	frame = binary.LittleEndian.AppendUint32(frame, uint32(o.id))
 	return append(append(frame, header...), envelope...)
+}
+
+// beginFrame is a BeginTransaction; n is the ttl, size that of the scope.
+func beginFrame(o op) []byte {
+	scope := make([]byte, o.size)
+	copy(scope, fmt.Sprintf("t%d.", o.id))
+	return d2m.BeginTransaction{Scope: scope, TTL: uint32(o.n)}.Append(nil)
+}
+
+// Bits of opPipeline's mode. What is set is sent, in this order, whether the connection is read or not, and once more if
+// the last one is set.
+const (
+	pipeBegin = 1 << iota
+	pipeBeginAgain
+	pipeReflect
+	pipeEphemeral
+	pipeReflectAgain
+	pipeCommit
+	pipeReflectBehind
+	pipeBeginBehind
+	pipeCommitBehind
+	pipeTwice
+	pipeModes
+)
+
+// pipeline sends a sequence without waiting for anything.
+func (p *playthrough) pipeline(l *link, o op) error {
+	rounds := 1 + o.mode/pipeTwice
+	for range rounds {
+		for bit := pipeBegin; bit < pipeTwice; bit <<= 1 {
+			if o.mode&bit == 0 || p.links[l.name] != l {
+				continue
+			}
+			if l.core.Blocked() && !p.model.Committing(l.model) {
+				return nil
+			}
+			if err := p.push(l, p.pipeFrame(o, bit)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *playthrough) pipeFrame(o op, bit int) []byte {
+	switch bit {
+	case pipeBegin, pipeBeginAgain, pipeBeginBehind:
+		return beginFrame(op{size: 5, id: o.id, n: o.n})
+	case pipeCommit, pipeCommitBehind:
+		return d2m.CommitTransaction{}.Append(nil)
+	}
+	p.serial++
+	envelope := make([]byte, o.size)
+	copy(envelope, fmt.Sprintf("m%d.", p.serial))
+	if bit == pipeEphemeral {
+		o.mode = reflectEphemeral
+	} else {
+		o.mode = reflectNormal
+	}
+	return reflectFrame(o, envelope)
 }

@@ -58,9 +58,7 @@ func (p *playthrough) next(l *link, written bool) (bool, error) {
 // frames cuts up what Next gave, and reads what it wants to be read.
 func (p *playthrough) frames(l *link) (frames [][]byte, err error) {
 	if len(p.out.Fetch) > 0 {
-		err = p.store.Read(playGroup, l.group.Epoch(), p.out.Fetch, func(_ int, record []byte) error {
-			return p.out.AppendReflected(record)
-		})
+		err = p.store.Read(playGroup, l.group.Epoch(), p.out.Fetch, p.out.AppendFetched)
 		if err != nil {
 			return nil, fmt.Errorf("B15: a message for c%d is not stored: %w", l.name, err)
 		}
@@ -92,9 +90,13 @@ func (p *playthrough) observe(l *link, frames [][]byte, owed owed) error {
 		if err := p.model.Observe(l.model, frame); err != nil {
 			return err
 		}
-		if p.note(l, frame) {
+		switch p.note(l, frame); d2m.Type(frame[0]) {
+		case d2m.TypeReflected, d2m.TypeReflectionQueueDry, d2m.TypeRolePromotedToLeader,
+			d2m.TypeBeginTransactionAck, d2m.TypeTransactionEnded:
 			owed.stream = 0
-		} else {
+		case d2m.TypeCommitTransactionAck: // it may be either
+			owed.stream, owed.ahead = 0, 0
+		default:
 			owed.ahead = 0
 		}
 	}
@@ -111,17 +113,13 @@ func (p *playthrough) observe(l *link, frames [][]byte, owed owed) error {
 	return nil
 }
 
-// note remembers the number that a frame has. It reports whether the frame is one of the stream.
-func (p *playthrough) note(l *link, frame []byte) bool {
-	switch message, _ := d2m.Parse(frame); message := message.(type) {
-	case d2m.Reflected:
+// note remembers the number that a frame has.
+func (p *playthrough) note(l *link, frame []byte) {
+	parsed, _ := d2m.Parse(frame)
+	if message, ok := parsed.(d2m.Reflected); ok {
 		l.numbers = append(l.numbers, message.ID)
 		if message.ID-p.highest < 1<<31 {
 			p.highest = message.ID
 		}
-	case d2m.ReflectionQueueDry, d2m.RolePromotedToLeader:
-	default:
-		return false
 	}
-	return true
 }

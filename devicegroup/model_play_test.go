@@ -3,6 +3,7 @@ package devicegroup_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -17,12 +18,13 @@ import (
 // playthrough is a history that is being played: the core on a store, and beside it the model, which is told of every
 // event and judges what comes out.
 type playthrough struct {
-	plan  plan
-	store *memstore.Store
-	group *devicegroup.Group
-	model *model.Model
-	now   time.Time
-	full  bool
+	plan    plan
+	store   *memstore.Store
+	group   *devicegroup.Group
+	model   *model.Model
+	now     time.Time
+	full    bool
+	crowded bool
 
 	links     map[int]*link // by name
 	alive     []*link       // in the order of their coming
@@ -31,14 +33,21 @@ type playthrough struct {
 	contested bool            // it was known that somebody waits to lead
 
 	flight   *reflect.Batch
-	messages map[uint64]*model.Message // by number, those that were handed to the store
-	serial   int                       // makes envelopes different
+	messages map[position]*model.Message // those that were handed to the store
+	serial   int                         // makes envelopes different
 	notices  map[devicegroup.Notice]int
 
 	out     devicegroup.Output
 	blocked int                                                // how often a connection must not be read
+	doubts  int                                                // how often the model could not judge
 	alter   func(frames [][]byte, end *d2m.CloseCode) [][]byte // lies about what the core sends, or nil
 	trace   *strings.Builder                                   // gets a transcript, or nil
+}
+
+// position is a message's number, or the number of the lock that it is deferred behind and its place there.
+type position struct {
+	lock  uint32
+	place uint64
 }
 
 // link is a connection.
@@ -69,7 +78,7 @@ func newPlaythrough(pl plan) *playthrough {
 		now:      playStart,
 		links:    make(map[int]*link),
 		former:   make(map[d2m.DeviceID][]d2m.ReflectedID),
-		messages: make(map[uint64]*model.Message),
+		messages: make(map[position]*model.Message),
 		notices:  make(map[devicegroup.Notice]int),
 		model: model.New(model.Config{
 			MaxSlots:       pl.config.MaxSlots,
@@ -78,6 +87,8 @@ func newPlaythrough(pl plan) *playthrough {
 			QueueMessages:  pl.config.QueueMessages,
 			QueueBytes:     pl.config.QueueBytes,
 			GroupBytes:     pl.config.GroupBytes,
+			MaxTTL:         pl.config.MaxTTL,
+			StagedBytes:    pl.config.StagedBytes,
 		}, pl.drawn),
 	}
 	if pl.drawn > 0 {
@@ -108,6 +119,7 @@ func (p *playthrough) claim() {
 	snapshot := must(p.store.Claim(playGroup))
 	p.group = must(devicegroup.New(playGroup, p.plan.config, snapshot, p.now))
 	p.group.SetFull(p.full)
+	p.group.SetCrowded(p.crowded)
 	p.flight, p.contested = nil, false
 }
 
@@ -148,6 +160,15 @@ func (p *playthrough) after() error {
 	for _, n := range p.group.Notices() {
 		p.notices[n]++
 	}
+	if p.model.Doubtful() {
+		p.doubts++
+		p.say("     (what becomes of that is not certain)")
+		if err := p.crash(false, 0); err != nil {
+			return err
+		}
+		maps.Copy(p.notices, p.wantNotices())
+		return nil
+	}
 	if p.group.Failed() {
 		return nil
 	}
@@ -161,17 +182,7 @@ func (p *playthrough) after() error {
 
 // checkNotices checks that an operator is told of what the model saw happen.
 func (p *playthrough) checkNotices() error {
-	for n, cases := range map[devicegroup.Notice][]model.Case{
-		devicegroup.QueueHalfFull:   {model.HalfFull},
-		devicegroup.QueueLimit:      {model.TooManyMessages, model.TooManyBytes},
-		devicegroup.GroupLimit:      {model.GroupFull, model.StoreFull},
-		devicegroup.SlotExpired:     {model.VolatileExpired, model.PersistentExpired},
-		devicegroup.LeastRecentDrop: {model.LongestAway, model.LongestConnected},
-	} {
-		want := 0
-		for _, c := range cases {
-			want += p.model.Reached(c)
-		}
+	for n, want := range p.wantNotices() {
 		if p.notices[n] != want {
 			return fmt.Errorf("B22: notice %d came %d times, and should have %d times", n, p.notices[n], want)
 		}
@@ -179,8 +190,29 @@ func (p *playthrough) checkNotices() error {
 	return nil
 }
 
+// wantNotices returns how often an operator should have been told of what.
+func (p *playthrough) wantNotices() map[devicegroup.Notice]int {
+	want := make(map[devicegroup.Notice]int)
+	for n, cases := range map[devicegroup.Notice][]model.Case{
+		devicegroup.QueueHalfFull:   {model.HalfFull},
+		devicegroup.QueueLimit:      {model.TooManyMessages, model.TooManyBytes},
+		devicegroup.GroupLimit:      {model.GroupFull, model.StoreFull},
+		devicegroup.SlotExpired:     {model.VolatileExpired, model.PersistentExpired},
+		devicegroup.LeastRecentDrop: {model.LongestAway, model.LongestConnected},
+		devicegroup.StagedLimit:     {model.StagedTooMuch, model.StagedCrowded},
+	} {
+		for _, c := range cases {
+			want[n] += p.model.Reached(c)
+		}
+	}
+	return want
+}
+
 // compare holds what the core says of itself against the model. It follows every op.
 func (p *playthrough) compare() error {
+	if got, want := p.group.Staged(), p.model.Staged(); p.model.CertainLock() && got != want {
+		return fmt.Errorf("B26: %d bytes are staged, and should be %d", got, want)
+	}
 	if p.group.Failed() {
 		return nil
 	}
@@ -253,6 +285,20 @@ func (p *playthrough) receive(l *link, frame []byte) error {
 		p.say("     (not read)")
 		return nil
 	}
+	return p.push(l, frame)
+}
+
+// push lets a device send a frame that was read before it was known that the connection is not to be. It is left out if
+// it is not certain what becomes of it.
+func (p *playthrough) push(l *link, frame []byte) error {
+	if p.links[l.name] != l {
+		return nil
+	}
+	begins := len(frame) > 0 && d2m.Type(frame[0]) == d2m.TypeBeginTransaction
+	if !p.model.CertainLock() && (begins || p.model.Committing(l.model)) {
+		p.say("     (left out: whether there is a lock is not certain)")
+		return nil
+	}
 	if p.trace != nil {
 		p.say("     c%d sends %s", l.name, frameWords(frame))
 	}
@@ -287,6 +333,13 @@ func (p *playthrough) end(l *link) error {
 	if len(l.numbers) > 0 {
 		p.former[l.device] = l.numbers
 	}
+	return p.after()
+}
+
+// close ends a connection as a server does that stops (B41).
+func (p *playthrough) close(l *link) error {
+	p.model.Close(p.now, l.model, d2m.CloseGoingAway)
+	l.group.Close(p.now, l.core, devicegroup.Close{Code: d2m.CloseGoingAway, Reason: "server is stopping"})
 	return p.after()
 }
 

@@ -42,7 +42,7 @@ func (p *playthrough) seal(all bool) (bool, error) {
 		return false, errors.New("B17: something is to be stored, and nobody was told")
 	}
 	p.flight = b
-	records, numbers, err := chunkRecords(b.Chunk)
+	records, positions, err := chunkRecords(b.Chunk)
 	if err != nil {
 		return false, err
 	}
@@ -51,7 +51,7 @@ func (p *playthrough) seal(all bool) (bool, error) {
 		return false, err
 	}
 	for i := range messages {
-		p.messages[numbers[i]] = messages[i]
+		p.messages[positions[i]] = messages[i]
 	}
 	p.say("     sealed: %d messages, state: %v, %d blobs, %d deleted, erase: %v",
 		len(records), b.State != nil, len(b.Blobs), len(b.Delete), b.Erase)
@@ -59,7 +59,7 @@ func (p *playthrough) seal(all bool) (bool, error) {
 }
 
 // chunkRecords reads the messages of a chunk.
-func chunkRecords(chunk []byte) (records []model.Record, numbers []uint64, err error) {
+func chunkRecords(chunk []byte) (records []model.Record, positions []position, err error) {
 	if chunk == nil {
 		return nil, nil, nil
 	}
@@ -77,9 +77,9 @@ func chunkRecords(chunk []byte) (records []model.Record, numbers []uint64, err e
 			return nil, nil, err
 		}
 		records = append(records, model.Record{Sender: m.Sender, Timestamp: m.Timestamp, Envelope: m.Envelope})
-		numbers = append(numbers, m.Place)
+		positions = append(positions, position{m.Lock, m.Place})
 	}
-	return records, numbers, nil
+	return records, positions, nil
 }
 
 // answer carries out the commit that was sealed, or lets it fail.
@@ -97,7 +97,7 @@ func (p *playthrough) answer(how outcome) error {
 	p.flight = nil
 	switch how {
 	case outcomeDone:
-		p.model.Stored()
+		p.model.Stored(p.now)
 	case outcomeFenced:
 		p.model.Failed(false, d2m.CloseGoingAway)
 	default:
@@ -265,7 +265,7 @@ func (p *playthrough) checkStored() error {
 	snapshot := must(p.store.Clone().Claim(playGroup))
 	waited := make(map[uint64]bool)
 	for _, s := range snapshot.Messages {
-		m := p.messages[s.Place]
+		m := p.messages[position{s.Lock, s.Place}]
 		waited[s.At.Key] = waited[s.At.Key] || m != nil && p.model.WaitedFor(m)
 	}
 	for key, is := range waited {
@@ -295,6 +295,9 @@ func (p *playthrough) finish() error {
 	p.full = false
 	p.group.SetFull(false)
 	p.model.SetFull(false)
+	p.crowded = false
+	p.group.SetCrowded(false)
+	p.model.SetCrowded(false)
 	if err := p.settle(); err != nil {
 		return err
 	}
@@ -307,10 +310,16 @@ func (p *playthrough) finish() error {
 		if err != nil {
 			return err
 		}
-		for _, id := range l.numbers {
-			if err := p.receive(l, d2m.ReflectedAck{ID: id}.Append(nil)); err != nil {
-				return err
-			}
+		if err := p.acknowledgeAll(l); err != nil {
+			return err
+		}
+	}
+	if err := p.settle(); err != nil {
+		return err
+	}
+	for _, l := range p.alive { // with the last lock deferred messages have come
+		if err := p.acknowledgeAll(l); err != nil {
+			return err
 		}
 	}
 	if err := p.settle(); err != nil {
@@ -326,4 +335,14 @@ func (p *playthrough) finish() error {
 		}
 	}
 	return p.settle()
+}
+
+// acknowledgeAll acknowledges everything that a connection has got and not acknowledged.
+func (p *playthrough) acknowledgeAll(l *link) error {
+	for ; l.acked < len(l.numbers); l.acked++ {
+		if err := p.receive(l, d2m.ReflectedAck{ID: l.numbers[l.acked]}.Append(nil)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

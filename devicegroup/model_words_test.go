@@ -23,6 +23,14 @@ func (o op) String() string {
 		return fmt.Sprintf("c%d sets the shared data to %d bytes", o.conn, o.size)
 	case opGarbage:
 		return fmt.Sprintf("c%d sends garbage %d", o.conn, o.n)
+	case opBegin:
+		return fmt.Sprintf("c%d begins a transaction, ttl %d s, scope of %d bytes", o.conn, o.n, o.size)
+	case opCommit:
+		return fmt.Sprintf("c%d commits", o.conn)
+	case opPipeline:
+		return o.pipelineWords()
+	case opClose:
+		return fmt.Sprintf("c%d is closed with 1001", o.conn)
 	case opEnd:
 		return fmt.Sprintf("c%d ends", o.conn)
 	case opNext:
@@ -55,10 +63,22 @@ func (o op) groupWords() string {
 		return "store fails: what was sealed is " + []string{"lost", "stored"}[o.mode]
 	case opClaim:
 		return "claim, if the store has failed"
+	case opCrowded:
+		return fmt.Sprintf("all groups have staged what they may: %v", o.mode == 1)
 	case opFull:
 		return fmt.Sprintf("store is full: %v", o.mode == 1)
 	}
 	return "settle: everything is stored and taken"
+}
+
+func (o op) pipelineWords() string {
+	words := fmt.Sprintf("c%d sends without waiting:", o.conn)
+	for i, word := range []string{"begin", "begin", "reflect", "ephemeral", "reflect", "commit", "reflect", "begin", "commit", "— and all once more"} {
+		if o.mode&(1<<i) != 0 {
+			words += " " + word
+		}
+	}
+	return words + fmt.Sprintf(" (%d bytes, ttl %d s)", o.size, o.n)
 }
 
 func (o op) connectWords() string {

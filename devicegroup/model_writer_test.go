@@ -18,8 +18,8 @@ type plan struct {
 
 func (pl plan) String() string {
 	c := pl.config
-	return fmt.Sprintf("%d slots, absence %v, queue %d messages, %d bytes, group %d bytes, memory %d bytes, drawn %d",
-		c.MaxSlots, c.MaxAbsence, c.QueueMessages, c.QueueBytes, c.GroupBytes, c.TailBytes, pl.drawn)
+	return fmt.Sprintf("%d slots, absence %v, queue %d messages, %d bytes, group %d bytes, ttl %v, staged %d bytes, memory %d bytes, drawn %d",
+		c.MaxSlots, c.MaxAbsence, c.QueueMessages, c.QueueBytes, c.GroupBytes, c.MaxTTL, c.StagedBytes, c.TailBytes, pl.drawn)
 }
 
 // weights say how often each kind is chosen.
@@ -27,6 +27,7 @@ var weights = [opKinds]int{
 	opConnect: 40, opReflect: 160, opAck: 120, opDevices: 20, opDrop: 5, opShared: 10, opGarbage: 3, opEnd: 15, opNext: 330,
 	opDrained: 30, opWritten: 10, opSeal: 110, opAnswer: 140, opTrim: 15, opClock: 50, opTick: 5, opCrash: 4, opFail: 1,
 	opClaim: 20, opFull: 3, opSettle: 3,
+	opBegin: 40, opCommit: 25, opPipeline: 30, opClose: 2, opCrowded: 3,
 }
 
 // writer makes up a history while it is played.
@@ -71,6 +72,12 @@ func (w *writer) plan() plan {
 	if w.IntN(4) == 0 && !w.heavy {
 		pl.config.GroupBytes = int64(8 * (40 + w.IntN(700)))
 	}
+	if w.IntN(3) == 0 && !w.heavy {
+		pl.config.StagedBytes = 64 * (3 + w.IntN(12))
+	}
+	if w.IntN(3) == 0 {
+		pl.config.MaxTTL = []time.Duration{2 * time.Second, 1500 * time.Millisecond, time.Minute}[w.IntN(3)]
+	}
 	pl.config.TailBytes = []int{0, 500, pl.config.TailBytes}[w.IntN(3)]
 	switch w.IntN(3) {
 	case 0:
@@ -84,9 +91,12 @@ func (w *writer) plan() plan {
 // op makes up the next step.
 func (w *writer) op(p *playthrough) op {
 	if len(w.script) == 0 && len(p.alive) > 1 && w.IntN(40) == 0 {
-		if w.typing {
+		switch {
+		case w.typing:
 			w.script = w.typingWhileSealed(p.alive[0], p.alive[1])
-		} else {
+		case p.plan.config.QueueMessages < 25 && w.IntN(4) == 0:
+			w.script = w.holderOverLimit(p, p.alive[0], p.alive[1])
+		default:
 			w.script = w.againAfter5s(p, p.alive[len(p.alive)-1])
 		}
 	}
@@ -146,6 +156,20 @@ func (w *writer) typingWhileSealed(from, to *link) []op {
 	burst := op{kind: opReflect, conn: from.name, mode: reflectEphemeral, n: 300 + w.IntN(400), size: 8}
 	takes := op{kind: opNext, conn: to.name}
 	return []op{burst, {kind: opSettle}, burst, {kind: opSeal, mode: 1}, burst, takes, takes, {kind: opCrash}}
+}
+
+// holderOverLimit lets acknowledgements be lost, so that more waits for a device than may, and lets it take the lock and
+// connect again (B22, B28).
+func (w *writer) holderOverLimit(p *playthrough, holder, other *link) []op {
+	most := p.plan.config.QueueMessages
+	fills := op{kind: opReflect, conn: other.name, n: most, size: 8}
+	comes := op{kind: opConnect, device: slices.Index(playDevices, holder.device), mode: connectExisting}
+	w.name += 2
+	again := comes
+	comes.conn, again.conn = w.name-1, w.name
+	takes, acks := op{kind: opNext, conn: holder.name}, op{kind: opAck, conn: holder.name, mode: ackNext, n: 1000}
+	return []op{{kind: opSettle}, acks, {kind: opSettle}, fills, {kind: opSeal}, {kind: opAnswer}, takes, acks, fills,
+		{kind: opSeal}, {kind: opAnswer}, {kind: opCrash}, comes, {kind: opBegin, conn: comes.conn, n: 60}, again}
 }
 
 // kind chooses one. The fewer devices are there, the sooner one comes.
@@ -210,6 +234,22 @@ func (w *writer) detail(o *op) {
 		o.size = []int{0, 10, 10, 100, d2m.MaxSharedDataSize, d2m.MaxSharedDataSize + 1}[w.IntN(6)]
 	case opGarbage:
 		o.n = w.IntN(len(garbage))
+	case opBegin:
+		o.id = d2m.ReflectID(w.IntN(100))
+		o.n = []int{0, 0, 1, 3, 60, 1799, 1800, 1801, 1<<32 - 1}[w.IntN(9)]
+		o.size = []int{0, 4, 4, 4, d2m.MaxScopeSize, d2m.MaxScopeSize + w.IntN(2)}[w.IntN(6)]
+	case opPipeline:
+		o.id = d2m.ReflectID(w.IntN(100))
+		o.n = w.IntN(4)
+		o.mode = w.IntN(pipeModes)
+		if w.IntN(2) == 0 {
+			o.mode = pipeBegin | pipeReflect | pipeReflectAgain | pipeCommit
+		}
+		if w.IntN(3) > 0 {
+			o.mode &^= pipeBeginAgain
+		}
+	case opCrowded:
+		o.mode = w.IntN(2)
 	case opNext, opFull, opFail:
 		o.mode = w.IntN(4) / 3
 	case opSeal:

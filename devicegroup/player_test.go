@@ -56,6 +56,12 @@ func (p *player) configure(settings []string) {
 			p.config.QueueMessages = p.number(value)
 		case "tail":
 			p.config.TailBytes = p.number(value)
+		case "ttl":
+			p.config.MaxTTL = p.duration(value)
+		case "group":
+			p.config.GroupBytes = int64(p.number(value))
+		case "staged":
+			p.config.StagedBytes = p.number(value)
 		case "absence":
 			p.config.MaxAbsence = p.duration(value)
 		default:
@@ -106,6 +112,13 @@ func (p *player) commitAs(words []string) []string {
 		p.commit()
 	case "all":
 		p.commitAll()
+	case "begins":
+		if !p.seal(false) {
+			return []string{"nothing to be stored"}
+		}
+		return nil
+	case "ends":
+		p.answer(nil)
 	case "fails":
 		p.commitFails(errNoDisk)
 		p.claim()
@@ -173,6 +186,12 @@ func (p *player) connectionDoes(words []string) (happened []string) {
 		d.sends(d2m.GetDevicesInfo{})
 	case "drop":
 		d.drops(arguments[0])
+	case "begins":
+		p.begins(d, arguments)
+	case "commits":
+		d.sends(d2m.CommitTransaction{})
+	case "reflects-large":
+		d.sends(d2m.Reflect{Envelope: make([]byte, p.number(arguments[0]))})
 	case "share":
 		d.sends(d2m.SetSharedDeviceData{Data: []byte(strings.Join(arguments, " "))})
 	case "send":
@@ -183,6 +202,14 @@ func (p *player) connectionDoes(words []string) (happened []string) {
 		p.t.Fatalf("%v: unknown", words)
 	}
 	return happened
+}
+
+func (p *player) begins(d *device, arguments []string) {
+	begin := d2m.BeginTransaction{Scope: []byte(arguments[0])}
+	if len(arguments) > 1 {
+		begin.TTL = uint32(p.duration(arguments[1]) / time.Second)
+	}
+	d.sends(begin)
 }
 
 func (p *player) hex(words []string) (frame []byte) {

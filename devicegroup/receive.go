@@ -1,6 +1,7 @@
 package devicegroup
 
 import (
+	"slices"
 	"time"
 
 	"openmediator/d2m"
@@ -12,6 +13,10 @@ import (
 func (g *Group) Receive(now time.Time, c *Conn, message []byte) {
 	g.now = now
 	if !g.has(c) {
+		return
+	}
+	if c.committing {
+		c.backlog = append(c.backlog, slices.Clone(message))
 		return
 	}
 	if !c.informed.IsZero() && now.Sub(c.informed) > confirmAfter {
@@ -43,6 +48,10 @@ func (g *Group) dispatch(c *Conn, kind d2m.Type, payload []byte) error {
 		return handle(g, c, payload, d2m.ParseDropDevice, (*Group).dropDevice)
 	case d2m.TypeSetSharedDeviceData:
 		return handle(g, c, payload, d2m.ParseSetSharedDeviceData, (*Group).setShared)
+	case d2m.TypeBeginTransaction:
+		return handle(g, c, payload, d2m.ParseBeginTransaction, (*Group).begin)
+	case d2m.TypeCommitTransaction:
+		return handle(g, c, payload, d2m.ParseCommitTransaction, (*Group).commit)
 	default:
 		return misplaced(kind)
 	}
@@ -57,48 +66,79 @@ func handle[M any](g *Group, c *Conn, payload []byte, parse func([]byte) (M, err
 	return err
 }
 
-// reflect takes a message for all other slots (B14 to B16, B20, B22, B23).
+// reflect takes a message for all other slots (B14 to B16, B20, B22, B23, B26).
 func (g *Group) reflect(c *Conn, r d2m.Reflect) {
-	if r.Flags&d2m.FlagEphemeral != 0 {
+	switch ephemeral := r.Flags&d2m.FlagEphemeral != 0; {
+	case g.holder == c:
+		g.stage(c, r)
+	case ephemeral:
 		g.reflectEphemeral(c, r)
-		return
-	}
-	timestamp := g.stamp()
-	ack := effect{kind: effectAck, conn: c, number: uint64(r.ID), timestamp: timestamp}
-	if len(g.slots) == 1 {
+	case len(g.slots) == 1:
 		g.storeLazily()
-		g.emit(ack)
-		return
-	}
-	if g.full || g.queue.Bytes()+int64(len(r.Envelope)) > g.config.GroupBytes {
+		g.emit(effect{kind: effectAck, conn: c, number: uint64(r.ID), timestamp: g.stamp()})
+	case !g.roomFor(len(r.Envelope)):
 		g.note(GroupLimit)
 		g.detach(c, Close{d2m.CloseInternal, "storage limit reached"})
-		return
+	default:
+		g.reflectStored(c, r)
 	}
-	m := reflect.Message{Place: g.draw(), Timestamp: timestamp, Sender: c.slot.device, Envelope: r.Envelope}
-	chunk := g.storeMessage(len(r.Envelope))
-	g.queue.Append(m.Place, m.Sender, chunk, chunk.Append(m))
-	ack.cost = len(r.Envelope)
-	g.emit(ack)
-	g.emit(effect{kind: effectPublish, number: m.Place + 1})
+}
+
+// roomFor says whether so many bytes of envelopes may be stored for the group (B22).
+func (g *Group) roomFor(bytes int) bool {
+	return !g.full && g.queue.Bytes()+g.deferredBytes+int64(bytes) <= g.config.GroupBytes
+}
+
+// reflectStored takes a message that has to be stored before it is acknowledged.
+func (g *Group) reflectStored(c *Conn, r d2m.Reflect) {
+	timestamp := g.stamp()
+	ack := effect{kind: effectAck, conn: c, number: uint64(r.ID), timestamp: timestamp, cost: len(r.Envelope)}
+	if g.held() {
+		g.deferReflect(c, r, timestamp)
+		g.emit(ack)
+	} else {
+		end := g.enqueue(c.slot.device, timestamp, r.Envelope)
+		g.emit(ack)
+		g.emit(effect{kind: effectPublish, number: end})
+	}
 	g.limitQueues()
 }
 
+// enqueue appends a message to the queue and returns the number behind it.
+func (g *Group) enqueue(sender d2m.DeviceID, timestamp uint64, envelope []byte) (end uint64) {
+	m := reflect.Message{Place: g.draw(), Timestamp: timestamp, Sender: sender, Envelope: envelope}
+	chunk := g.storeMessage(len(envelope))
+	g.queue.Append(m.Place, m.Sender, chunk, chunk.Append(m))
+	return m.Place + 1
+}
+
+// reflectEphemeral takes a message for those who are connected (B20), or keeps it for the end of the lock (B26).
 func (g *Group) reflectEphemeral(c *Conn, r d2m.Reflect) {
 	g.storeLazily()
-	number := g.draw()
+	timestamp := g.stamp()
+	if g.held() {
+		if g.lock.DeferEphemeral(c.slot.device, timestamp, r.Envelope) > 0 {
+			g.note(EphemeralsLost)
+		}
+		return
+	}
+	g.sendEphemeral(c.slot.device, g.draw(), timestamp, r.Envelope)
+	g.emit(effect{kind: effectCredit, conn: c, cost: len(r.Envelope)})
+}
+
+// sendEphemeral gives an ephemeral its place in the streams of all connections but the sender's.
+func (g *Group) sendEphemeral(sender d2m.DeviceID, number, timestamp uint64, envelope []byte) {
 	frame := d2m.Reflected{
 		Flags:     d2m.FlagEphemeral,
 		ID:        d2m.ReflectedID(number),
-		Timestamp: g.stamp(),
-		Envelope:  r.Envelope,
+		Timestamp: timestamp,
+		Envelope:  envelope,
 	}.Append(nil)
 	for _, s := range g.slots {
-		if s.conn != nil && s.conn != c {
+		if s.conn != nil && s.device != sender {
 			g.emit(effect{kind: effectEphemeral, conn: s.conn, number: number, frame: frame})
 		}
 	}
-	g.emit(effect{kind: effectCredit, conn: c, cost: len(frame)})
 }
 
 // limitQueues drops the slots for which too much waits, and warns at half (B22).
@@ -120,6 +160,7 @@ func (g *Group) limitQueues() {
 // fill returns how much waits for a slot, as a part of what may.
 func (g *Group) fill(s *slot) float64 {
 	messages, bytes := s.cursor.Waiting()
+	messages, bytes = messages+s.deferred, bytes+s.deferredBytes
 	return max(float64(messages)/float64(g.config.QueueMessages), float64(bytes)/float64(g.config.QueueBytes))
 }
 

@@ -94,6 +94,7 @@ func (g *Group) describe(s *slot, hello *d2m.ClientHello) {
 
 func (g *Group) attach(s *slot, c *Conn) {
 	s.conn, c.slot = c, s
+	c.committing = g.committing && g.lock.Holder == s.device // what it sends is handled after the commit (B27)
 	s.since = unixMilli(g.now)
 	c.cursor = s.cursor.Oldest()
 	g.storeLazily()
@@ -151,7 +152,10 @@ func (g *Group) leave(c *Conn) {
 	s := c.slot
 	s.conn = nil
 	s.since = unixMilli(g.now)
-	c.slot = nil
+	c.slot, c.backlog = nil, nil
+	if g.holder == c && !g.committing {
+		g.abort()
+	}
 	g.stepDown(c)
 	g.storeSoon()
 }

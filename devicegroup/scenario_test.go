@@ -19,18 +19,21 @@ var rewrite = flag.Bool("rewrite", false, "write what scenarios print into their
 //	                    connection of device A
 //	join A B …          new devices come and take all that is there for them; A leads
 //	A receives          the connection takes all that is there for it; until then it reads nothing
-//	A reflect TEXT …    one message for each TEXT; A ephemeral TEXT … likewise
+//	A reflect TEXT …    one message for each TEXT; A ephemeral TEXT … likewise; A reflects-large N has N bytes
 //	A ack TEXT …        acknowledges the messages that came with TEXT, or the number given as #N
 //	A devices           asks for DevicesInfo; A drop B and A share TEXT likewise
+//	A begins SCOPE 30s  asks for the lock; without a time for as long as the server allows
+//	A commits           ends the transaction with a commit
 //	A send HEX          the bytes of a message
 //	A end               the connection ends
 //	commit              stores what is urgent; commit all also what can wait; commit fails, commit fenced: it does not work
+//	commit begins       hands what is urgent to the store, which has not done it before commit ends
 //	crash               the server is killed and starts again
 //	clock +1m           time passes, and what is due is done; clock -1h sets the clock back
 //	leader              who leads
 //	store               what is stored
 //
-// Settings stand in a first command: config slots=2 queue=3 tail=0 absence=24h.
+// Settings stand in a first command: config slots=2 queue=3 tail=0 absence=24h ttl=30m staged=70000 group=100.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/scenarios/*.txt")
 	if err != nil || len(files) == 0 {

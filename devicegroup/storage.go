@@ -174,6 +174,8 @@ func (g *Group) encodeState() []byte {
 	state := reflect.State{
 		LastTimestamp: g.stamped,
 		Bound:         g.bound,
+		LastLock:      g.ended,
+		Locks:         g.livingStarts(),
 		Slots:         make([]reflect.SlotState, len(g.slots)),
 	}
 	for i, s := range g.slots {
@@ -204,6 +206,7 @@ func (g *Group) Committed(now time.Time, b *reflect.Batch, err error) {
 	}
 	g.durable = g.sealed
 	g.release()
+	g.replayBacklogs()
 	if g.queue.HasDead() {
 		g.storeLazily()
 	}

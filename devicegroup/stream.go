@@ -19,6 +19,8 @@ const (
 
 	// reflectOverhead is what a Reflect that waits for the store takes beside its envelope.
 	reflectOverhead = 128
+	// beginOverhead is what a BeginTransactionAck in the stream takes, and the CommitTransactionAck that may be behind it.
+	beginOverhead = 128
 	// flushSize is how much Next hands out at a time.
 	flushSize = 64 << 10
 )
@@ -41,6 +43,10 @@ type Conn struct {
 	given   uint64   // highest number handed out; 0: none
 	closing *Close   // goes out after ahead
 
+	begins     int      // BeginTransactionAcks that are not handed out
+	committing bool     // its device has sent CommitTransaction, and that is not durable yet
+	backlog    [][]byte // what it has sent since
+
 	unstored  int // cost of what waits for the store
 	unsent    int // bytes of answers that wait for the store
 	ephemeral int // bytes of ephemerals in placed
@@ -54,10 +60,20 @@ type Close struct {
 
 // placed is a frame with a place in the stream: it goes out when all messages below that number have.
 type placed struct {
-	at        uint64
-	frame     []byte
-	ephemeral bool
+	at    uint64
+	frame []byte
+	mark  mark
 }
+
+// mark says which placed frames need something to be done when they are handed out, or while they wait.
+type mark uint8
+
+const (
+	markNone      mark = iota
+	markEphemeral      // it counts against MaxEphemeral
+	markBegin          // it is a BeginTransactionAck
+	markEnded          // it is a TransactionEnded: only the last one is kept (B21)
+)
 
 // Dry says whether the connection's queue has run dry once (B10).
 func (c *Conn) Dry() bool { return c.dry }
@@ -68,7 +84,8 @@ func (c *Conn) Registered() bool { return c.slot != nil }
 // Blocked says whether the connection must not be read for the time being (B21). It changes with Committed and Next.
 // One that has left the group is read, so that its end is seen.
 func (c *Conn) Blocked() bool {
-	return c.slot != nil && (c.unsent+len(c.ahead.Data) > MaxUnsent || c.unstored > MaxUnstored)
+	unsent := c.unsent + len(c.ahead.Data) + c.begins*beginOverhead
+	return c.slot != nil && (c.committing || unsent > MaxUnsent || c.unstored > MaxUnstored)
 }
 
 // Frames are D2M messages one behind the other.
@@ -90,16 +107,18 @@ func (f *Frames) Reset() { f.Data, f.Ends = f.Data[:0], f.Ends[:0] }
 // Output is what is to be sent on a connection, in the order of its fields.
 type Output struct {
 	Frames
-	Fetch []reflect.Location // messages that have to be read from the store, and sent as Reflected (see AppendReflected)
+	Fetch []reflect.Location // messages that have to be read from the store, and sent as Reflected (see AppendFetched)
 	Close *Close             // the end, if there is one
 
-	fetchSize int
+	fetchNumbers []uint64
+	fetchSize    int
 }
 
 // Reset empties o and keeps its memory.
 func (o *Output) Reset() {
 	o.Frames.Reset()
-	o.Fetch, o.Close, o.fetchSize = o.Fetch[:0], nil, 0
+	o.Fetch, o.fetchNumbers, o.fetchSize = o.Fetch[:0], o.fetchNumbers[:0], 0
+	o.Close = nil
 }
 
 // Empty says whether there is nothing to be done.
@@ -107,20 +126,20 @@ func (o *Output) Empty() bool { return len(o.Ends) == 0 && len(o.Fetch) == 0 && 
 
 func (o *Output) size() int { return len(o.Data) + o.fetchSize }
 
-// AppendReflected appends the Reflected frame of a stored record to f.
-func (f *Frames) AppendReflected(record []byte) error {
+// AppendFetched appends to the frames the Reflected of the i-th message of Fetch, whose record was read from the store.
+func (o *Output) AppendFetched(i int, record []byte) error {
+	return o.appendReflected(o.fetchNumbers[i], record)
+}
+
+func (f *Frames) appendReflected(number uint64, record []byte) error {
 	m, err := reflect.ParseRecord(record)
 	if err != nil {
 		return err
 	}
-	f.reflected(m.Place, m)
-	return nil
-}
-
-func (f *Frames) reflected(number uint64, m reflect.Message) {
 	f.Data = d2m.AppendReflectedHeader(f.Data, 0, d2m.ReflectedID(number), m.Timestamp)
 	f.Data = append(f.Data, m.Envelope...)
 	f.end()
+	return nil
 }
 
 // Next puts into out what is to be sent on c now, up to some 64 KiB and whole messages; what it gave counts as handed
@@ -159,13 +178,14 @@ func (g *Group) nextOfStream(c *Conn, out *Output) bool {
 		return false
 	case item.Chunk.Data == nil:
 		out.Fetch = append(out.Fetch, item.At)
+		out.fetchNumbers = append(out.fetchNumbers, item.Number)
 		out.fetchSize += int(item.At.Size)
 	case fetching:
 		return false
 	default:
 		record, err := reflect.Record(item.Chunk.Data, item.At)
 		if err == nil {
-			err = out.AppendReflected(record)
+			err = out.appendReflected(item.Number, record)
 		}
 		if err != nil {
 			panic("devicegroup: message in memory: " + err.Error())
@@ -179,9 +199,12 @@ func (g *Group) nextPlaced(c *Conn, out *Output) {
 	p := c.placed[0]
 	c.placed = c.placed[1:]
 	out.Add(p.frame)
-	if p.ephemeral {
+	switch p.mark {
+	case markEphemeral:
 		c.ephemeral -= len(p.frame)
 		c.given = p.at
+	case markBegin:
+		c.begins--
 	}
 }
 

@@ -18,6 +18,7 @@ type Config struct {
 	StallTimeout     time.Duration // for a device that takes nothing and sends nothing (B21)
 	MaxConnections   int           // open at once, closing ones included
 	TailBytes        int           // stored messages kept in memory, of all groups together
+	StagedBytes      int           // of all transactions together, each message counted 64 bytes more (B26)
 
 	Privacy Privacy
 	Log     zerolog.Logger
@@ -32,6 +33,7 @@ func DefaultConfig() Config {
 		StallTimeout:     60 * time.Second,
 		MaxConnections:   50_000,
 		TailBytes:        64 << 20,
+		StagedBytes:      256 << 20,
 		Log:              zerolog.Nop(),
 	}
 }
@@ -49,6 +51,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("connections: %d is below 1", c.MaxConnections)
 	case c.TailBytes < 0:
 		return fmt.Errorf("bytes kept in memory: %d is negative", c.TailBytes)
+	case c.StagedBytes < c.Group.StagedBytes:
+		return fmt.Errorf("bytes staged: %d is below the bytes staged per transaction, %d", c.StagedBytes, c.Group.StagedBytes)
 	}
 	return c.Group.Validate()
 }

@@ -35,6 +35,7 @@ type group struct {
 	urgent bool               // added to the committer
 	lazy   bool               // added to the committer as what can wait
 	tail   int                // bytes in memory, as counted by the server
+	staged int                // bytes staged, as counted by the server
 	alarm  time.Time          // when the alarm rings
 }
 
@@ -104,7 +105,8 @@ func (gs *groups) retire(g *group) {
 func (g *group) abandon() {
 	g.core = nil
 	g.groups.server.addTail(-g.tail)
-	g.tail = 0
+	g.groups.server.staged.Add(int64(-g.staged))
+	g.tail, g.staged = 0, 0
 }
 
 // claim makes the group ready for events. g.mu is held.
@@ -159,7 +161,9 @@ func (g *group) register(c *conn, hello *d2m.ClientHello) error {
 func (g *group) receive(c *conn, message []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c.core.SetFull(g.groups.server.full.Load())
+	s := g.groups.server
+	c.core.SetFull(s.full.Load())
+	c.core.SetCrowded(s.staged.Load() >= int64(s.config.StagedBytes))
 	c.core.Receive(time.Now(), c.member, message)
 	g.settleOf(c.core)
 	for c.member.Blocked() {
@@ -190,7 +194,7 @@ func (g *group) next(c *conn, out *devicegroup.Output) {
 		c.core.Next(c.member, out)
 	}
 	c.unblock()
-	g.countTail()
+	g.countMemory()
 }
 
 func (g *group) written(c *conn) {
@@ -270,7 +274,7 @@ func (g *group) settleOf(core *devicegroup.Group) {
 		s.pinger.watch(leader.Handle.(*conn))
 	}
 	g.askForCommit()
-	g.countTail()
+	g.countMemory()
 	if at, ok := core.Deadline(); ok && !at.Equal(g.alarm) {
 		g.alarm = at
 		g.groups.alarms.set(g.id, at)
@@ -289,12 +293,15 @@ func (g *group) askForCommit() {
 	}
 }
 
-// countTail keeps the server's account of what is in memory, and forgets if it is too much. g.mu is held.
-func (g *group) countTail() {
+// countMemory keeps the server's account of what is in memory, and forgets what is stored if it is too much. g.mu is held.
+func (g *group) countMemory() {
 	if g.core == nil {
 		return
 	}
 	s := g.groups.server
+	staged := g.core.Staged()
+	s.staged.Add(int64(staged - g.staged))
+	g.staged = staged
 	bytes := g.core.TailBytes()
 	if s.addTail(bytes-g.tail) > int64(s.config.TailBytes) {
 		g.core.Trim(0)

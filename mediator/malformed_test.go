@@ -120,19 +120,6 @@ func TestB40_TextMessages(t *testing.T) {
 	}
 }
 
-func TestB40_TransactionsComeLater(t *testing.T) {
-	n := newNeighbours(t)
-	for _, m := range []d2m.Message{d2m.BeginTransaction{Scope: []byte("scope"), TTL: 60}, d2m.CommitTransaction{}} {
-		t.Run(m.Type().String(), func(t *testing.T) {
-			n.s.t = t
-			d, _ := n.s.login(n.id, 1, d2m.SlotExisting)
-			d.send(m)
-			d.expectCloseAtOnce(d2m.CloseProtocolError)
-			n.areWell()
-		})
-	}
-}
-
 // A reason is for whoever writes an app. It fits into a Close frame and tells nothing of anybody (B42).
 func TestB40_ReasonsAreShort(t *testing.T) {
 	n := newNeighbours(t)

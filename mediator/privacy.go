@@ -103,6 +103,7 @@ var noticeTexts = [...]string{
 	devicegroup.EphemeralsLost:  "ephemeral messages lost for a device that does not read",
 	devicegroup.SlotExpired:     "device slot expired",
 	devicegroup.LeastRecentDrop: "device dropped to make room for another one",
+	devicegroup.StagedLimit:     "transaction ended: it had staged too much",
 }
 
 func (s *Server) logNotice(group d2m.GroupID, n devicegroup.Notice) {

@@ -50,6 +50,7 @@ type Server struct {
 	failing atomic.Bool  // the store did not do its last work (B43)
 	left    atomic.Int64 // Unix ms: when devices count as gone of which the store does not know (B31)
 	tail    atomic.Int64 // bytes of stored messages in memory
+	staged  atomic.Int64 // bytes of messages in transactions (B26)
 
 	mu          sync.Mutex
 	count       int // connections, those included that are being upgraded

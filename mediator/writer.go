@@ -133,10 +133,10 @@ func (c *conn) sendFetched(out *devicegroup.Output) bool {
 		return true
 	}
 	out.Frames.Reset()
-	missing, err := c.fetch(out, out.Fetch)
+	missing, err := c.fetch(out, 0, len(out.Fetch))
 	for i := 0; missing && i < len(out.Fetch); i++ {
 		// Every device has acknowledged a message that is deleted, this one on an earlier connection (d2m.md, 16).
-		if _, err = c.fetch(out, out.Fetch[i:i+1]); err != nil {
+		if _, err = c.fetch(out, i, i+1); err != nil {
 			break
 		}
 	}
@@ -147,12 +147,13 @@ func (c *conn) sendFetched(out *devicegroup.Output) bool {
 	return c.sendFrames(&out.Frames)
 }
 
-// fetch appends messages from the store to out. It reports whether one of them is not there; then none is appended.
-func (c *conn) fetch(out *devicegroup.Output, at []reflect.Location) (missing bool, err error) {
+// fetch appends some of out's messages in the store to its frames. It reports whether one of them is not there; then none
+// is appended.
+func (c *conn) fetch(out *devicegroup.Output, from, to int) (missing bool, err error) {
 	var damaged error
 	data, ends := len(out.Data), len(out.Ends)
-	err = c.server.store.Read(c.url.GroupID, c.core.Epoch(), at, func(_ int, record []byte) error {
-		damaged = out.AppendReflected(record)
+	err = c.server.store.Read(c.url.GroupID, c.core.Epoch(), out.Fetch[from:to], func(i int, record []byte) error {
+		damaged = out.AppendFetched(from+i, record)
 		return damaged
 	})
 	if err == nil || damaged != nil || errors.Is(err, reflect.ErrUnavailable) || errors.Is(err, reflect.ErrFenced) {

@@ -158,6 +158,11 @@ func (q *Queue) release(e *entry) {
 	e.chunk = nil
 	q.bytes -= int64(e.size)
 	q.gone++
+	q.letGo(chunk)
+}
+
+// letGo takes one reason to keep it off a chunk.
+func (q *Queue) letGo(chunk *Chunk) {
 	chunk.waited--
 	if chunk.waited == 0 && chunk.Key != 0 {
 		q.bury(chunk)
@@ -200,8 +205,8 @@ func (q *Queue) search(number uint64) int {
 	return q.head + sort.Search(len(rest), func(i int) bool { return rest[i].number >= number })
 }
 
-// Restore makes the queue what it was when slots and messages were stored. It returns the cursors in the order of slots
-// and the messages that have no number yet, in order of arrival (Message.Lock).
+// Restore makes the queue what it was when slots and messages were stored. It returns the cursors in the order of slots,
+// and the messages that have no number yet because the lock they arrived behind never ended, in order of arrival (B26).
 func (q *Queue) Restore(state *State, messages []Stored) (cursors []*Cursor, deferred []Deferred) {
 	*q = Queue{}
 	for i := range state.Slots {
@@ -216,12 +221,14 @@ func (q *Queue) Restore(state *State, messages []Stored) (cursors []*Cursor, def
 	numbered := make([]Deferred, 0, len(messages))
 	for i := range messages {
 		m := Deferred{Message: messages[i].Message, Chunk: chunks[messages[i].At.Key], At: messages[i].At}
-		if start, ended := starts[m.Lock]; m.Lock == 0 || ended {
+		start, known := starts[m.Lock]
+		switch {
+		case m.Lock == 0 || known:
 			m.Place += start
 			numbered = append(numbered, m)
-		} else {
+		case m.Lock > state.LastLock:
+			q.Hold(m.Chunk)
 			deferred = append(deferred, m)
-			m.Chunk.waited++
 		}
 	}
 	sort.SliceStable(numbered, func(i, j int) bool { return numbered[i].Place < numbered[j].Place })
@@ -238,9 +245,29 @@ func (q *Queue) Restore(state *State, messages []Stored) (cursors []*Cursor, def
 
 // Deferred is a stored message that has no place in the queue yet (B26).
 type Deferred struct {
-	Message
-	Chunk *Chunk
-	At    Location
+	Message // Envelope is nil
+	Chunk   *Chunk
+	At      Location
+}
+
+// Hold keeps a chunk that a deferred message stands in.
+func (q *Queue) Hold(chunk *Chunk) { chunk.waited++ }
+
+// Place gives a deferred message its number, as Append does, and ends what Hold began.
+func (q *Queue) Place(number uint64, d *Deferred) bool {
+	waits := q.Append(number, d.Sender, d.Chunk, d.At)
+	q.letGo(d.Chunk)
+	return waits
+}
+
+// AnyIn says whether somebody waits for a message with a number from start up to, not including, end.
+func (q *Queue) AnyIn(start, end uint64) bool {
+	for i := q.search(start); i < len(q.entries) && q.entries[i].number < end; i++ {
+		if q.entries[i].waiting > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func chunksOf(messages []Stored) map[uint64]*Chunk {

@@ -138,7 +138,7 @@ func (q *queueMachine) takeDead() (got, want []uint64) {
 // the messages from the number lockedFrom on were stored behind a lock that has ended.
 func (q *queueMachine) restore(undone func(key uint64) bool, lockedFrom uint64, shuffle func([]Stored) []Stored) error {
 	q.store()
-	state := State{Locks: []LockStart{{Lock: 7, Start: lockedFrom}}}
+	state := State{LastLock: 7, Locks: []LockStart{{Lock: 7, Start: lockedFrom}}}
 	for _, c := range q.queue.Cursors() {
 		s := SlotState{Device: c.Device()}
 		c.Save(&s)
@@ -535,8 +535,9 @@ func TestQueueRestoreBehindLocks(t *testing.T) {
 		{Message: Message{Lock: 5, Place: 1, Sender: 1}, Envelope: 1, At: at(6)},
 	}
 	state := &State{
-		Locks: []LockStart{{Lock: 4, Start: 4}},
-		Slots: []SlotState{{Device: 1, First: 1, Next: 1}, {Device: 2, First: 1, Next: 1}},
+		LastLock: 4,
+		Locks:    []LockStart{{Lock: 4, Start: 4, Count: 2}},
+		Slots:    []SlotState{{Device: 1, First: 1, Next: 1}, {Device: 2, First: 1, Next: 1}},
 	}
 	var q Queue
 	cursors, deferred := q.Restore(state, stored)
@@ -557,5 +558,131 @@ func TestQueueRestoreBehindLocks(t *testing.T) {
 	}
 	if q.HasDead() {
 		t.Error("a chunk with a deferred message is dead")
+	}
+	state.Locks, state.LastLock = nil, 5
+	if _, deferred = q.Restore(state, stored); len(deferred) != 0 || q.Len() != 3 {
+		t.Errorf("locks that ended long ago: %d messages wait and %d are deferred, want 3 and 0", q.Len(), len(deferred))
+	}
+	if dead := q.Dead(); len(dead) != 4 {
+		t.Errorf("chunks of which nobody waits for anything: %v, want 4", dead)
+	}
+}
+
+// A deferred message keeps its chunk, and is in nobody's queue before it has its place (B26).
+func TestQueueHoldAndPlace(t *testing.T) {
+	for _, storedFirst := range []bool{true, false} {
+		t.Run(fmt.Sprintf("stored first %v", storedFirst), func(t *testing.T) {
+			var q Queue
+			one, two := q.Join(1, 1), q.Join(2, 1)
+			chunk := NewChunk(d2m.GroupID{}, 0)
+			m := Message{Lock: 1, Sender: 1, Envelope: []byte("four")}
+			d := Deferred{Message: m, Chunk: chunk, At: chunk.Append(m)}
+			q.Hold(chunk)
+			if storedFirst {
+				q.Stored(chunk, 9)
+			}
+			if q.HasDead() || q.Len() != 0 || q.Bytes() != 0 || q.AnyIn(0, math.MaxUint64) {
+				t.Errorf("held: dead %v, %d messages wait", q.HasDead(), q.Len())
+			}
+			if !q.Place(5, &d) {
+				t.Error("nobody waits for what was deferred")
+			}
+			if !storedFirst {
+				q.Stored(chunk, 9)
+			}
+			item, waits := q.Next(two, 0, math.MaxUint64)
+			if !waits || item.Number != 5 || item.At != (Location{Key: 9, Offset: d.At.Offset, Size: d.At.Size}) || chunk.End() != 6 {
+				t.Errorf("device 2 waits for %+v", item)
+			}
+			if _, waits := q.Next(one, 0, math.MaxUint64); waits {
+				t.Error("a device waits for what it has sent itself")
+			}
+			if q.Bytes() != 4 || q.HasDead() {
+				t.Errorf("placed: %d bytes wait, dead %v", q.Bytes(), q.HasDead())
+			}
+			q.Ack(two, 5)
+			if got := q.Dead(); !slices.Equal(got, []uint64{9}) {
+				t.Errorf("dead %v, want 9", got)
+			}
+		})
+	}
+}
+
+// A chunk with several deferred messages is let go once, with the last of them.
+func TestQueueHoldCountsEachMessage(t *testing.T) {
+	var q Queue
+	q.Join(1, 1)
+	chunk := NewChunk(d2m.GroupID{}, 0)
+	var deferred []Deferred
+	for place := range uint64(2) {
+		m := Message{Lock: 1, Place: place, Sender: 1}
+		deferred = append(deferred, Deferred{Message: m, Chunk: chunk, At: chunk.Append(m)})
+		q.Hold(chunk)
+	}
+	q.Stored(chunk, 9)
+	if q.Place(1, &deferred[0]) || q.HasDead() {
+		t.Error("its only sender waits, or the chunk is dead too early")
+	}
+	if q.Place(2, &deferred[1]) {
+		t.Error("its only sender waits")
+	}
+	if got := q.Dead(); !slices.Equal(got, []uint64{9}) {
+		t.Errorf("dead %v, want 9", got)
+	}
+}
+
+func TestQueueAnyIn(t *testing.T) {
+	var q Queue
+	c := q.Join(1, 1)
+	chunk := NewChunk(d2m.GroupID{}, 0)
+	for _, number := range []uint64{3, 5, 7} {
+		q.Append(number, 2, chunk, chunk.Append(Message{}))
+	}
+	q.Ack(c, 5)
+	for _, test := range []struct {
+		start, end uint64
+		want       bool
+	}{
+		{0, 3, false},
+		{0, 4, true},
+		{3, 4, true},
+		{4, 7, false}, // 5 is acknowledged
+		{5, 6, false},
+		{4, 8, true},
+		{7, 7, false},
+		{8, math.MaxUint64, false},
+	} {
+		if got := q.AnyIn(test.start, test.end); got != test.want {
+			t.Errorf("from %d up to %d: %v, want %v", test.start, test.end, got, test.want)
+		}
+	}
+	q.Leave(c)
+	if q.AnyIn(0, math.MaxUint64) {
+		t.Error("somebody waits though nobody is left")
+	}
+}
+
+// The lock whose record is gone was waited for by nobody: its messages do not come again, and they are not taken for those
+// of the lock that is held when the server is killed.
+func TestQueueRestoreTellsLocksApart(t *testing.T) {
+	at := func(key uint64) Location { return Location{Key: key, Offset: 32, Size: recordHeaderSize + 1} }
+	message := func(lock uint32, key uint64) Stored {
+		return Stored{Message: Message{Lock: lock, Sender: 1}, Envelope: 1, At: at(key)}
+	}
+	state := &State{
+		LastLock: 8,
+		Locks:    []LockStart{{Lock: 7, Start: 20, Count: 1}},
+		Slots:    []SlotState{{Device: 2, First: 1, Next: 1}},
+	}
+	var q Queue
+	cursors, deferred := q.Restore(state, []Stored{message(6, 1), message(7, 2), message(8, 3), message(9, 4)})
+	if item, waits := q.Next(cursors[0], 0, math.MaxUint64); !waits || item.Number != 20 || q.Len() != 1 {
+		t.Errorf("waits for %+v, %d in all, want one with number 20", item, q.Len())
+	}
+	if len(deferred) != 1 || deferred[0].Lock != 9 || deferred[0].Envelope != nil {
+		t.Errorf("deferred %+v, want that of lock 9", deferred)
+	}
+	if got := slices.Sorted(slices.Values(q.Dead())); !slices.Equal(got, []uint64{1, 3}) {
+		t.Errorf("dead %v, want 1 and 3", got)
 	}
 }

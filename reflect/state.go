@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"openmediator/d2m"
 )
@@ -14,14 +15,17 @@ import (
 type State struct {
 	LastTimestamp uint64 // none given out later is lower (B15), Unix milliseconds
 	Bound         uint64 // numbers below it are drawn, or may have been (B14)
+	LastLock      uint32 // highest number of a transaction lock that has ended
 	Locks         []LockStart
 	Slots         []SlotState
 }
 
-// LockStart says which number the first message that was deferred behind a transaction lock got when the lock ended.
+// LockStart says which numbers the messages got that were deferred behind a transaction lock, when the lock ended. It is
+// kept as long as somebody waits for one of them.
 type LockStart struct {
 	Lock  uint32
-	Start uint64
+	Start uint64 // of the message in the first place behind the lock
+	Count uint64 // places behind the lock
 }
 
 // SlotState is what is stored of a device slot beside its device info.
@@ -48,10 +52,12 @@ func (s *State) Append(b []byte) []byte {
 	b = append(b, stateVersion)
 	b = binary.AppendUvarint(b, s.LastTimestamp)
 	b = binary.AppendUvarint(b, s.Bound)
+	b = binary.AppendUvarint(b, uint64(s.LastLock))
 	b = binary.AppendUvarint(b, uint64(len(s.Locks)))
 	for _, l := range s.Locks {
 		b = binary.AppendUvarint(b, uint64(l.Lock))
 		b = binary.AppendUvarint(b, l.Start)
+		b = binary.AppendUvarint(b, l.Count)
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.Slots)))
 	for i := range s.Slots {
@@ -94,8 +100,9 @@ func ParseState(data []byte) (*State, error) {
 	d := decoder{rest: data[1:]}
 	s.LastTimestamp = d.uvarint()
 	s.Bound = d.uvarint()
-	for range d.count(2) {
-		s.Locks = append(s.Locks, LockStart{Lock: uint32(d.uvarint()), Start: d.uvarint()})
+	s.LastLock = d.uint32()
+	for range d.count(3) {
+		s.Locks = append(s.Locks, LockStart{Lock: d.uint32(), Start: d.uvarint(), Count: d.uvarint()})
 	}
 	for range d.count(14) {
 		s.Slots = append(s.Slots, d.slot())
@@ -135,6 +142,14 @@ func (d *decoder) uvarint() uint64 {
 	return v
 }
 
+func (d *decoder) uint32() uint32 {
+	v := d.uvarint()
+	if v > math.MaxUint32 {
+		d.broken = true
+	}
+	return uint32(v)
+}
+
 // count reads a number of elements that take at least size bytes each.
 func (d *decoder) count(size int) int {
 	n := d.uvarint()
@@ -155,9 +170,14 @@ func (d *decoder) slot() (s SlotState) {
 	s.First = d.uvarint()
 	s.Next = d.uvarint()
 	last := s.First
-	for range d.count(1) {
-		last += d.uvarint()
-		s.Gaps = append(s.Gaps, last)
+	for i := range d.count(1) {
+		gap := last + d.uvarint()
+		if gap < last || gap >= s.Next || i > 0 && gap == last {
+			d.broken = true
+			return s
+		}
+		s.Gaps = append(s.Gaps, gap)
+		last = gap
 	}
 	return s
 }

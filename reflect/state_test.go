@@ -15,7 +15,8 @@ func fullState() *State {
 	return &State{
 		LastTimestamp: 1_700_000_000_000,
 		Bound:         1<<32 + 1024,
-		Locks:         []LockStart{{Lock: 3, Start: 1 << 32}, {Lock: 1<<32 - 1, Start: 1<<64 - 1}},
+		LastLock:      1<<32 - 1,
+		Locks:         []LockStart{{Lock: 3, Start: 1 << 32, Count: 1}, {Lock: 1<<32 - 1, Start: 1<<64 - 1, Count: 1<<64 - 1}},
 		Slots: []SlotState{
 			{Device: 1<<64 - 1, Expiration: d2m.Persistent, Connected: true, Confirmed: true, Since: 1_700_000_000_001,
 				First: 5, Next: 900, Gaps: []uint64{5, 6, 300, 899}},
@@ -26,7 +27,7 @@ func fullState() *State {
 }
 
 func sameState(a, b *State) bool {
-	return a.LastTimestamp == b.LastTimestamp && a.Bound == b.Bound && slices.Equal(a.Locks, b.Locks) &&
+	return a.LastTimestamp == b.LastTimestamp && a.Bound == b.Bound && a.LastLock == b.LastLock && slices.Equal(a.Locks, b.Locks) &&
 		slices.EqualFunc(a.Slots, b.Slots, func(a, b SlotState) bool {
 			return a.Device == b.Device && a.Expiration == b.Expiration && a.Connected == b.Connected && a.Confirmed == b.Confirmed &&
 				a.Since == b.Since && a.First == b.First && a.Next == b.Next && slices.Equal(a.Gaps, b.Gaps)
@@ -35,10 +36,10 @@ func sameState(a, b *State) bool {
 
 // What is on disk must not change between versions.
 func TestStateLayout(t *testing.T) {
-	s := State{LastTimestamp: 300, Bound: 1024, Locks: []LockStart{{1, 200}}, Slots: []SlotState{
+	s := State{LastTimestamp: 300, Bound: 1024, LastLock: 2, Locks: []LockStart{{1, 200, 3}}, Slots: []SlotState{
 		{Device: 0x0102030405060708, Expiration: d2m.Persistent, Connected: true, Since: 5, First: 6, Next: 200, Gaps: []uint64{7, 150}},
 	}}
-	want := "01" + "ac02" + "8008" + "01" + "01c801" + "01" + "0807060504030201" + "01" + "01" + "05" + "06" + "c801" + "02" + "01" + "8f01"
+	want := "01" + "ac02" + "8008" + "02" + "01" + "01c80103" + "01" + "0807060504030201" + "01" + "01" + "05" + "06" + "c801" + "02" + "01" + "8f01"
 	if got := hex.EncodeToString(s.Append(nil)); got != want {
 		t.Fatalf("state is\n%s, want\n%s", got, want)
 	}
@@ -65,8 +66,13 @@ func TestStateBack(t *testing.T) {
 
 func drawState(t *rapid.T) *State {
 	s := &State{LastTimestamp: rapid.Uint64().Draw(t, "timestamp"), Bound: rapid.Uint64().Draw(t, "bound")}
+	s.LastLock = rapid.Uint32().Draw(t, "last lock")
 	for range rapid.IntRange(0, 3).Draw(t, "locks") {
-		s.Locks = append(s.Locks, LockStart{rapid.Uint32().Draw(t, "lock"), rapid.Uint64().Draw(t, "start")})
+		s.Locks = append(s.Locks, LockStart{
+			Lock:  rapid.Uint32().Draw(t, "lock"),
+			Start: rapid.Uint64().Draw(t, "start"),
+			Count: rapid.Uint64().Draw(t, "count"),
+		})
 	}
 	for range rapid.IntRange(0, 10).Draw(t, "slots") {
 		slot := SlotState{

@@ -12,12 +12,15 @@ type Conn struct {
 	over bool  // nobody looks any more
 
 	ahead  []*item  // ServerInfo and answers
-	stream []*item  // Reflected, ReflectionQueueDry, RolePromotedToLeader
+	stream []*item  // Reflected, ReflectionQueueDry, RolePromotedToLeader, BeginTransactionAck, TransactionEnded
 	ending *closing // how it ends
 
 	served  bool   // ServerInfo was handed over
 	written uint64 // when it was written, Unix milliseconds; 0: it was not
 	dry     bool   // the queue has run dry
+
+	backlog  [][]byte // what was sent behind a CommitTransaction (B27)
+	rejected bool     // TransactionRejected was handed over, and no TransactionEnded since
 
 	given   []*Message // stored messages that were handed over
 	highest uint64     // the highest number among them and the ephemerals
@@ -42,6 +45,7 @@ type item struct {
 	message  *Message    // of a ReflectAck and a Reflected
 	optional bool        // it may be left out, too
 	lost     bool        // it is left out if it shows at once
+	either   bool        // it may go ahead of the stream, too
 }
 
 // closing is an end that is owed.
@@ -84,8 +88,8 @@ func (m *Model) place(c *Conn, frame d2m.Message, g gate) {
 }
 
 // reflected owes a message at the end of the stream.
-func (m *Model) reflected(c *Conn, message *Message) *item {
-	i := &item{gate: m.here(), frame: d2m.Reflected{}, message: message}
+func (m *Model) reflected(c *Conn, message *Message, g gate) *item {
+	i := &item{gate: g, frame: d2m.Reflected{}, message: message}
 	c.stream = append(c.stream, i)
 	return i
 }
@@ -110,7 +114,8 @@ func (m *Model) Ready(c *Conn) (ahead, stream int, end bool) {
 			if m.mayWait(i.gate) {
 				break
 			}
-			if !i.optional {
+			_, left := m.superseded(items, i)
+			if !i.optional && !left && !i.either {
 				n++
 			}
 		}
@@ -125,16 +130,16 @@ func (m *Model) Ready(c *Conn) (ahead, stream int, end bool) {
 
 // Certain says whether it is certain for all that is owed to a connection whether it shows now.
 func (m *Model) Certain(c *Conn) bool {
-	open := func(i *item) bool { return i.optional || m.mayWait(i.gate) != m.mustWait(i.gate) }
+	open := func(i *item) bool { return i.optional || i.either || m.mayWait(i.gate) != m.mustWait(i.gate) }
 	return !slices.ContainsFunc(c.ahead, open) && !slices.ContainsFunc(c.stream, open)
 }
 
 // Held returns what a connection makes the group hold for it, in bytes: answers that are owed, and envelopes that wait
-// for the store (B21).
+// for the store (B21). What is staged has a limit of its own (B26).
 func (m *Model) Held(c *Conn) (unsent, unstored int) {
 	for _, i := range c.ahead {
 		unsent += i.size
-		if i.message != nil && i.message.stored && m.mustWait(i.gate) {
+		if i.message != nil && i.message.stored && !i.message.staged && m.mustWait(i.gate) {
 			unstored += len(i.message.envelope)
 		}
 	}

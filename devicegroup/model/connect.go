@@ -33,6 +33,15 @@ func (m *Model) Connect(now time.Time, hello d2m.ClientHello) *Conn {
 		s = m.newSlot(hello)
 	} else if s.conn != nil {
 		m.reach(Replaced)
+		if m.holds(s.conn) {
+			m.reach(HolderReplaced)
+			if messages, _ := m.fill(s); messages > m.config.QueueMessages {
+				m.reach(ReplacedAndOverLimit)
+			}
+		}
+		if m.Committing(s.conn) {
+			m.reach(ReplacedDuringCommit)
+		}
 		// What this login changes need not be stored for that, but it may be.
 		m.detach(s.conn, d2m.CloseReplaced, gate{m.event - 1, m.event})
 	}
@@ -59,10 +68,14 @@ func (m *Model) refusal(s *slot, hello d2m.ClientHello) d2m.CloseCode {
 
 func (m *Model) newSlot(hello d2m.ClientHello) *slot {
 	for len(m.slots) >= m.config.MaxSlots {
-		m.drop(m.leastRecent(), d2m.CloseDropped)
+		least := m.leastRecent()
+		if least.conn != nil && m.holds(least.conn) {
+			m.reach(HolderEvicted)
+		}
+		m.drop(least, d2m.CloseDropped)
 	}
 	m.change(true)
-	s := &slot{device: hello.DeviceID, expiration: hello.Expiration, info: bytes.Clone(hello.DeviceInfo)}
+	s := &slot{device: hello.DeviceID, came: m.event, expiration: hello.Expiration, info: bytes.Clone(hello.DeviceInfo)}
 	m.slots = append(m.slots, s)
 	return s
 }
@@ -101,6 +114,12 @@ func (m *Model) attach(s *slot, c *Conn, state d2m.SlotState) {
 	if state == d2m.SlotExisting && len(m.changes) == 0 {
 		m.reach(NothingWritten)
 	}
+	if m.deferring() {
+		m.reach(JoinedDuring)
+		if state == d2m.SlotNew {
+			m.reach(LinkedDuring)
+		}
+	}
 	s.conn, c.slot = c, s
 	s.connected, s.since = true, unixMilli(m.now)
 	m.lazily()
@@ -112,7 +131,7 @@ func (m *Model) attach(s *slot, c *Conn, state d2m.SlotState) {
 		ReflectionQueueLength: uint32(len(s.queue)),
 	}, nil)
 	for _, message := range s.queue {
-		m.reflected(c, message)
+		m.reflected(c, message, m.here())
 	}
 }
 
@@ -129,6 +148,12 @@ func (m *Model) End(now time.Time, c *Conn) {
 	c.over = true
 	m.conns = slices.DeleteFunc(m.conns, func(other *Conn) bool { return other == c })
 	if c.slot != nil {
+		if m.holds(c) {
+			m.reach(HolderEnds)
+		}
+		if m.Committing(c) {
+			m.reach(EndsDuringCommit)
+		}
 		m.leave(c, m.here())
 	}
 }
@@ -138,13 +163,21 @@ func (m *Model) leave(c *Conn, g gate) {
 	s := c.slot
 	s.conn, c.slot = nil, nil
 	s.connected, s.since = false, unixMilli(m.now)
-	c.stream = nil
+	c.loseStream()
+	c.backlog = nil
 	m.lazies.soon = true
+	m.dry = slices.DeleteFunc(m.dry, func(other *Conn) bool { return other == c })
+	if m.holds(c) {
+		m.abort() // with which others may leave, too
+	}
 	m.stepDown(c, g)
 }
 
 // detach ends a connection from the group's side: it still gets what goes ahead, and then the code.
 func (m *Model) detach(c *Conn, code d2m.CloseCode, g gate) {
+	if m.holds(c) && len(storedDeferred(m.deferred)) > 0 {
+		g = m.here() // the end of the lock is to be stored (B45)
+	}
 	m.leave(c, g)
 	c.ending = &closing{gate: g, codes: []d2m.CloseCode{code}}
 }
@@ -155,11 +188,25 @@ func (m *Model) drop(s *slot, code d2m.CloseCode) {
 	m.change(true)
 	m.slots = slices.DeleteFunc(m.slots, func(other *slot) bool { return other == s })
 	if s.conn != nil {
+		m.reachDropped(s.conn, code)
 		m.detach(s.conn, code, m.here())
 	}
 	if len(m.slots) == 0 {
 		m.reach(LastSlot)
 		m.shared, m.stamp = nil, 0
 		m.order = m.order.successor()
+	}
+}
+
+// reachDropped notes in which state of a transaction a device is dropped.
+func (m *Model) reachDropped(c *Conn, code d2m.CloseCode) {
+	switch {
+	case m.Committing(c):
+		m.reach(DroppedDuringCommit)
+	case !m.holds(c):
+	case code == d2m.CloseQueueLimit:
+		m.reach(HolderOverLimit)
+	case code == d2m.CloseReplaced:
+		m.reach(HolderNewAgain)
 	}
 }

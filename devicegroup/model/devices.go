@@ -39,6 +39,13 @@ func (m *Model) dropDevice(c *Conn, device d2m.DeviceID) {
 	default:
 		m.reach(DroppedOther)
 	}
+	if s != nil && s.conn != nil && m.holds(s.conn) {
+		if own {
+			m.reach(HolderDropsItself)
+		} else {
+			m.reach(HolderDropped)
+		}
+	}
 	m.answer(c, d2m.DropDeviceAck{DeviceID: device}, nil)
 	if s != nil {
 		m.drop(s, d2m.CloseDropped)
@@ -52,8 +59,11 @@ func (m *Model) setShared(data []byte) {
 	m.shared = bytes.Clone(data)
 }
 
-// Deadline returns when the next slot goes for its device's absence, if any does (B34).
+// Deadline returns when a transaction ends for its time (B28) or a slot goes for its device's absence (B34), if any does.
 func (m *Model) Deadline() (at time.Time, ok bool) {
+	if m.deferring() {
+		at, ok = m.lock.until, true
+	}
 	for _, s := range m.slots {
 		if end, ends := m.expiry(s); ends && (!ok || end.Before(at)) {
 			at, ok = end, true
@@ -62,12 +72,14 @@ func (m *Model) Deadline() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// Tick is time that passes: slots go whose devices have been away for too long (B34).
+// Tick is time that passes: a transaction ends whose time has run out (B28), slots go whose devices have been away for
+// too long (B34).
 func (m *Model) Tick(now time.Time) {
 	m.begin(now)
 	if m.failure != 0 {
 		return
 	}
+	m.expireLock()
 	for i := 0; i < len(m.slots); i++ {
 		s := m.slots[i]
 		if end, ends := m.expiry(s); ends && !end.After(now) {

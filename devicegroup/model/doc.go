@@ -17,10 +17,9 @@
 //
 // # What is certain
 //
-// The model leaves open what the rules leave open, and only that: the order between the stream and what goes ahead of
-// it, which number comes next after a restart, whether an ephemeral that waits for the store still fits. Where the
-// answer to an event would depend on it (an acknowledgement of a number that may or may not have been drawn), [Model.CertainAck]
-// and [Conn.Certain] say so and the driver leaves the event out.
-//
-// Transactions are not in it: BeginTransaction and CommitTransaction are answered with 4010.
+// The model leaves open what the rules leave open, and only that: the order between the stream and what goes ahead of it,
+// which number comes next after a restart, whether an ephemeral that waits for the store still fits. Where the answer to
+// an event would depend on it (an acknowledgement of a number that may or may not have been drawn), [Model.CertainAck],
+// [Model.CertainLock] and [Model.Certain] say so and the driver leaves the event out. If such an event is part of another
+// one, [Model.Doubtful] says so afterwards: the driver then forgets both groups but for what is stored.
 package model

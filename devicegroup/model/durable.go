@@ -104,7 +104,7 @@ func (m *Message) is(r Record) bool {
 
 // sealed copies a state as a commit stores it. Without what is written lazily, that stays as it was stored before.
 func (s *state) sealed(lazily bool, stamp uint64) state {
-	copied := state{shared: bytes.Clone(s.shared), stamp: s.stamp, order: s.order}
+	copied := state{shared: bytes.Clone(s.shared), stamp: s.stamp, order: s.order, deferred: storedDeferred(s.deferred)}
 	if !lazily && len(s.slots) > 0 {
 		copied.stamp = stamp
 	}
@@ -138,18 +138,19 @@ func (m *Model) Shown() error {
 	}
 	m.changes = nil
 	for _, c := range m.conns {
-		if n := len(c.stream); n > 0 && c.stream[n-1].lost && c.stream[n-1].must == m.event {
-			c.stream = c.stream[:n-1]
-		}
+		c.stream = slices.DeleteFunc(c.stream, func(i *item) bool { return i.lost && i.may == m.event })
 	}
+	m.settleLock()
 	return nil
 }
 
-// Stored notes that the commit that was sealed is done.
-func (m *Model) Stored() {
+// Stored notes that the commit that was sealed is done. What was sent behind a CommitTransaction is handled then.
+func (m *Model) Stored(now time.Time) {
+	m.begin(now)
 	m.durable = m.flight
 	m.changes = slices.DeleteFunc(m.changes, func(c change) bool { return c.event <= m.flightEnds })
 	m.flightEnds = 0
+	m.settleLock()
 }
 
 // Failed notes that the store did not do what it was asked. The commit in progress, if there is one, may be stored all
@@ -162,6 +163,8 @@ func (m *Model) Failed(stored bool, code d2m.CloseCode) {
 	}
 	m.flightEnds = 0
 	m.failure = code
+	m.reachLost(FailedWithLock, FailedDuringCommit)
+	m.lock, m.deferred = nil, nil
 	for _, c := range m.conns {
 		m.abandon(c)
 	}
@@ -174,7 +177,8 @@ func (m *Model) abandon(c *Conn) {
 	for _, i := range c.ahead {
 		i.optional = i.optional || m.mayWait(i.gate)
 	}
-	c.stream, c.slot = nil, nil
+	c.loseStream()
+	c.slot, c.backlog = nil, nil
 	codes := []d2m.CloseCode{m.failure}
 	if e := c.ending; e != nil && !m.mustWait(e.gate) {
 		codes = e.codes
@@ -196,6 +200,7 @@ func (m *Model) Claim(left time.Time, stored bool) {
 	}
 	if m.failure == 0 {
 		m.reach(Crashed)
+		m.reachLost(CrashedWithLock, CrashedDuringCommit)
 	}
 	m.begin(left)
 	m.countLostAcks()
@@ -207,6 +212,38 @@ func (m *Model) Claim(left time.Time, stored bool) {
 	}
 	m.changes, m.accepted, m.flightEnds, m.lazies, m.failure = nil, nil, 0, lazies{}, 0
 	m.conns, m.leader, m.dry = nil, nil, nil
+	m.lock, m.doubt = nil, false
+	m.releaseRestored()
+}
+
+// reachLost notes what a crash or a failure does to a transaction.
+func (m *Model) reachLost(held, committing Case) {
+	switch {
+	case m.lock == nil:
+	case m.lock.committing:
+		m.reach(committing)
+	default:
+		m.reach(held)
+	}
+}
+
+// releaseRestored gives their place to the messages that were deferred behind a lock of before (B26). There were others
+// between them, perhaps.
+func (m *Model) releaseRestored() {
+	deferred := m.deferred
+	m.deferred = nil
+	place := 0
+	for _, message := range deferred {
+		m.reach(DeferredAfterClaim)
+		m.change(true)
+		for ; place < message.ordinal; place++ {
+			m.draw(false)
+		}
+		place++
+		m.draw(true)
+		m.number(message)
+		m.enqueue(message)
+	}
 }
 
 func (m *Model) countLostAcks() {
@@ -221,6 +258,7 @@ func (m *Model) countLostAcks() {
 // restore makes the state what is stored. The times of those that were connected are the last known.
 func (m *Model) restore(left uint64) {
 	m.state = state{shared: bytes.Clone(m.durable.shared), stamp: m.durable.stamp, order: m.durable.order}
+	m.deferred = slices.Clone(m.durable.deferred)
 	for _, from := range m.durable.slots {
 		s := &slot{
 			device:     from.device,

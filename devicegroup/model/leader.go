@@ -1,7 +1,6 @@
 package model
 
 import (
-	"slices"
 	"time"
 
 	"openmediator/d2m"
@@ -33,8 +32,8 @@ func (m *Model) elect(g gate) {
 	m.place(m.leader, d2m.RolePromotedToLeader{}, g)
 }
 
+// stepDown lets another connection lead, if one is left that has run dry.
 func (m *Model) stepDown(c *Conn, g gate) {
-	m.dry = slices.DeleteFunc(m.dry, func(other *Conn) bool { return other == c })
 	if m.leader == c {
 		m.leader = nil
 		if len(m.dry) > 0 {

@@ -11,6 +11,7 @@ import (
 type Message struct {
 	sender    d2m.DeviceID
 	ephemeral bool
+	staged    bool // its sender held the lock
 	stored    bool // to be, because somebody has to wait for it
 	envelope  []byte
 
@@ -19,9 +20,16 @@ type Message struct {
 	number   uint64 // 0: not seen yet
 
 	order *order
-	place int // in order.messages
+	turn  int // in order.accepted
+	came  int // the event with which it was accepted
 	life  int // the claim under which it was accepted
 
+	ordinal int  // behind the lock, if it was deferred
+	lost    bool // an ephemeral for which there was no room behind the lock
+
+	numbered      bool
+	place         int // in order.messages
+	drawn         int // the claim under which it was given its number
 	sure, perhaps int // see order; its own number included
 
 	delivered map[d2m.DeviceID]bool // to whom it has been
@@ -30,7 +38,8 @@ type Message struct {
 // order is the order in which all slots see what is reflected, and what is known of the numbers (B14): the low half of a
 // 64-bit counter that never goes back, drawn one after the other while a claim lasts.
 type order struct {
-	messages []*Message // in the order of acceptance
+	accepted []*Message // in the order of acceptance
+	messages []*Message // in the order of their numbers: that in which all see them
 
 	from          uint64 // all numbers are above it
 	floating      bool   // from means nothing: the numbers may begin anywhere, and only their low halves are true
@@ -67,19 +76,28 @@ func (o *order) draw(sure bool) {
 	}
 }
 
-// add gives a message its place in the order, and its time as far as that is known.
-func (m *Model) add(message *Message) *Message {
-	now := unixMilli(m.now)
-	message.order, message.life, message.place = m.order, m.life, len(m.messages)
+// number gives a message its place in the order. One that was placed before, and that was not stored, is placed anew.
+func (m *Model) number(message *Message) {
+	if message.numbered && message.order == m.order {
+		m.messages[message.place] = new(Message)
+	}
+	message.numbered = true
+	message.order, message.drawn, message.place = m.order, m.life, len(m.messages)
 	message.sure, message.perhaps = m.sure, m.perhaps
+	m.messages = append(m.messages, message)
+}
+
+// accept gives a message its time, as far as that is known.
+func (m *Model) accept(message *Message) {
+	now := unixMilli(m.now)
+	message.order, message.life, message.came, message.turn = m.order, m.life, m.event, len(m.order.accepted)
 	message.earliest = max(now, m.stamp)
 	message.latest = max(now, m.stamp, m.latest)
 	if m.stamp > now {
 		m.reach(ClockBack)
 	}
 	m.stamp, m.latest = message.earliest, message.latest
-	m.messages = append(m.messages, message)
-	return message
+	m.order.accepted = append(m.order.accepted, message)
 }
 
 // checkNumber compares a number that was seen with what is known, and returns the whole of it.
@@ -157,7 +175,7 @@ func (m *Model) learnNumber(message *Message, number uint64) {
 		m.first = number
 	}
 	m.low = max(m.low, number)
-	if message.life != m.life {
+	if message.drawn != m.life {
 		return
 	}
 	low := number + uint64(m.sure-message.sure)
@@ -173,12 +191,12 @@ func (m *Model) learnNumber(message *Message, number uint64) {
 func (m *Model) checkTime(message *Message, t uint64) error {
 	low, high := message.earliest, message.latest
 	if low != high && message.order == m.order {
-		for _, other := range m.messages {
+		for _, other := range m.order.accepted {
 			switch {
 			case other.life != message.life:
-			case other.place < message.place:
+			case other.turn < message.turn:
 				low = max(low, other.earliest)
-			case other.place > message.place:
+			case other.turn > message.turn:
 				high = min(high, other.latest)
 			}
 		}

@@ -14,14 +14,17 @@ type Config struct {
 	QueueMessages  int           // per slot (B22)
 	QueueBytes     int64         // of envelopes, per slot (B22)
 	GroupBytes     int64         // of envelopes, per group (B22)
+	MaxTTL         time.Duration // of a transaction (B29)
+	StagedBytes    int           // of a transaction (B26)
 }
 
 // Model is one device group.
 type Model struct {
-	config Config
-	now    time.Time // of the event that is being handled
-	event  int       // its number
-	full   bool      // the whole store is (B22)
+	config  Config
+	now     time.Time // of the event that is being handled
+	event   int       // its number
+	full    bool      // the whole store is (B22)
+	crowded bool      // all groups together have staged what they may (B26)
 
 	state            // as it is for the group, stored or not
 	durable    state // as a claim would find it
@@ -31,6 +34,9 @@ type Model struct {
 	accepted   []*Message // to be stored, and not sealed yet
 	lazies     lazies
 	failure    d2m.CloseCode // the group is dead (B43); 0: it is not
+
+	lock  *lock // nil: it is free
+	doubt bool  // see Doubtful
 
 	conns  []*Conn // that somebody still looks at
 	leader *Conn
@@ -43,15 +49,17 @@ type Model struct {
 
 // state is what a group is. A copy shares nothing that changes.
 type state struct {
-	slots  []*slot // in the order of their registration
-	shared []byte
-	stamp  uint64 // no timestamp given out later is lower (B15), Unix milliseconds
-	*order        // begins anew when the last slot goes
+	slots    []*slot // in the order of their registration
+	shared   []byte
+	stamp    uint64     // no timestamp given out later is lower (B15), Unix milliseconds
+	deferred []*Message // what other devices reflected while the lock is held, in order (B26)
+	*order              // begins anew when the last slot goes
 }
 
 // slot is a device's place.
 type slot struct {
 	device     d2m.DeviceID
+	came       int // the event with which it was made
 	expiration d2m.ExpirationPolicy
 	info       []byte
 	queue      []*Message // what it waits for, in the order of acceptance
@@ -121,8 +129,11 @@ func (m *Model) Waiting() (messages int, bytes int64) {
 	return len(counted), bytes
 }
 
-// WaitedFor says whether some slot waits for a message.
+// WaitedFor says whether some slot waits for a message, or it waits for the end of the lock.
 func (m *Model) WaitedFor(message *Message) bool {
+	if index(m.deferred, message) >= 0 {
+		return true
+	}
 	for _, s := range m.slots {
 		if s.waitsFor(message) {
 			return true

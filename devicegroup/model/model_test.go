@@ -19,7 +19,8 @@ type story struct {
 const noon = 1_772_366_400_000 // Unix milliseconds
 
 func newStory(t *testing.T, drawn uint64) *story {
-	config := model.Config{MaxSlots: 3, QueueMessages: 10, QueueBytes: 1000, GroupBytes: 5000}
+	config := model.Config{MaxSlots: 3, VolatileExpiry: 10 * time.Minute, QueueMessages: 10, QueueBytes: 1000, GroupBytes: 5000,
+		MaxTTL: time.Minute, StagedBytes: 300}
 	return &story{t, model.New(config, drawn), time.UnixMilli(noon)}
 }
 
@@ -51,7 +52,7 @@ func (s *story) stores(records ...model.Record) {
 	if _, err := s.Sealed(s.now, true, records, true); err != nil {
 		s.Error(err)
 	}
-	s.Stored()
+	s.Stored(s.now)
 }
 
 func (s *story) gets(c *model.Conn, frames ...d2m.Message) {

@@ -19,24 +19,59 @@ func (m *Model) Observe(c *Conn, frame []byte) error {
 	}
 	list := &c.ahead
 	switch got.(type) {
-	case d2m.Reflected, d2m.ReflectionQueueDry, d2m.RolePromotedToLeader:
+	case d2m.Reflected, d2m.ReflectionQueueDry, d2m.RolePromotedToLeader, d2m.BeginTransactionAck, d2m.TransactionEnded:
 		list = &c.stream
 		if !c.served {
 			return fmt.Errorf("B10: %s comes before ServerInfo", Words(got))
 		}
 	}
+	if got.Type() == d2m.TypeCommitTransactionAck {
+		list = c.committed()
+	}
 	for len(*list) > 0 {
 		i := (*list)[0]
-		if err = m.explain(i, got); err != nil && !i.optional {
+		left, perhaps := m.superseded(*list, i)
+		if left {
+			m.reach(EndedLeftOut)
+			*list = (*list)[1:]
+			continue
+		}
+		if err = m.explain(i, got); err != nil && !i.optional && !perhaps {
 			return err
 		}
 		*list = (*list)[1:]
 		if err == nil {
 			m.handed(c, i)
+			if perhaps {
+				m.maybeTheSame(c)
+			}
 			return nil
 		}
 	}
 	return fmt.Errorf("%s: %s is not owed", ruleOf(got), Words(got))
+}
+
+// committed returns where a CommitTransactionAck is owed. One that may go ahead does.
+func (c *Conn) committed() *[]*item {
+	is := isType(d2m.TypeCommitTransactionAck)
+	i := slices.IndexFunc(c.stream, is)
+	switch {
+	case slices.ContainsFunc(c.ahead, is) || i < 0:
+		return &c.ahead
+	case c.stream[i].either:
+		c.toAhead(i)
+		return &c.ahead
+	}
+	return &c.stream
+}
+
+// maybeTheSame notes that a TransactionEnded that was handed over may be a later one.
+func (m *Model) maybeTheSame(c *Conn) {
+	for _, later := range c.stream {
+		if isType(d2m.TypeTransactionEnded)(later) && m.mayWait(later.gate) && !m.mustWait(later.gate) {
+			later.optional = true
+		}
+	}
 }
 
 // explain says why a frame is not the one that is owed now.
@@ -92,6 +127,13 @@ func (m *Model) handed(c *Conn, i *item) {
 		m.reach(Acked)
 	case d2m.RolePromotedToLeader:
 		m.reach(Promoted)
+	case d2m.BeginTransactionAck:
+		m.begun(c)
+	case d2m.TransactionRejected:
+		c.rejected = true
+	case d2m.TransactionEnded:
+		m.reach(EndedTold)
+		c.rejected = false
 	case d2m.Reflected:
 		c.highest = max(c.highest, i.message.number)
 		if i.message.ephemeral {
@@ -144,9 +186,12 @@ func (m *Model) Complete(c *Conn) error {
 		return fmt.Errorf("B45: connection is not closed with %d", c.ending.codes[0])
 	}
 	for _, i := range slices.Concat(c.ahead, c.stream) {
-		if !i.optional {
+		if left, _ := m.superseded(c.stream, i); !left && !i.optional {
 			return fmt.Errorf("%s: %s never comes", ruleOf(i.frame), i.words())
 		}
+	}
+	if c.rejected && m.lock == nil {
+		return fmt.Errorf("B25: a device was rejected and never hears of the end")
 	}
 	if c.slot != nil && !c.dry {
 		return fmt.Errorf("B10: queue never runs dry")
@@ -171,6 +216,12 @@ func ruleOf(frame d2m.Message) string {
 		return "B31"
 	case d2m.DropDeviceAck:
 		return "B32"
+	case d2m.BeginTransactionAck:
+		return "B24"
+	case d2m.TransactionRejected:
+		return "B25"
+	case d2m.CommitTransactionAck, d2m.TransactionEnded:
+		return "B27"
 	}
 	return "B40"
 }

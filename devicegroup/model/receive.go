@@ -1,6 +1,7 @@
 package model
 
 import (
+	"bytes"
 	"time"
 
 	"openmediator/d2m"
@@ -15,12 +16,21 @@ func (m *Model) Receive(now time.Time, c *Conn, frame []byte) {
 	if c.slot == nil {
 		return
 	}
+	if m.Committing(c) {
+		m.doubt = m.doubt || !m.CertainLock()
+		m.reach(BehindCommit)
+		c.backlog = append(c.backlog, bytes.Clone(frame))
+		return
+	}
 	if c.written != 0 && unixMilli(now) > c.written+confirmAfter {
 		m.confirm(c.slot, ConfirmedByTime)
 	}
 	message, err := d2m.Parse(frame)
 	if err != nil {
 		m.reach(Malformed)
+		if m.holds(c) {
+			m.reach(HolderMisbehaves)
+		}
 		m.detach(c, d2m.CloseProtocolError, m.here())
 		return
 	}
@@ -35,6 +45,10 @@ func (m *Model) Receive(now time.Time, c *Conn, frame []byte) {
 		m.dropDevice(c, message.DeviceID)
 	case d2m.SetSharedDeviceData:
 		m.setShared(message.Data)
+	case d2m.BeginTransaction:
+		m.beginTransaction(c, message)
+	case d2m.CommitTransaction:
+		m.commit(c)
 	default:
 		m.reach(OutOfPlace)
 		m.detach(c, d2m.CloseProtocolError, m.here())

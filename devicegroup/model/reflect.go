@@ -2,12 +2,17 @@ package model
 
 import (
 	"bytes"
+	"slices"
 
 	"openmediator/d2m"
 )
 
-// reflect takes a message for all other slots (B14 to B16, B20, B22, B23).
+// reflect takes a message for all other slots (B14 to B16, B20, B22, B23, B26).
 func (m *Model) reflect(c *Conn, r d2m.Reflect) {
+	if m.holds(c) {
+		m.stage(c, r)
+		return
+	}
 	if r.Ephemeral() {
 		m.reflectEphemeral(c, r)
 		return
@@ -20,44 +25,55 @@ func (m *Model) reflect(c *Conn, r d2m.Reflect) {
 	if len(m.slots) == 1 {
 		m.reach(Alone)
 		m.lazily()
-		m.add(message)
+		m.accept(message)
 		m.answer(c, d2m.ReflectAck{ID: r.ID}, message)
 		return
 	}
-	if m.beyondLimit(message) {
+	if m.beyondLimit(len(message.envelope)) {
 		m.latest = max(m.latest, unixMilli(m.now))
 		m.detach(c, d2m.CloseInternal, m.here())
 		return
 	}
+	if m.deferring() {
+		m.deferReflect(c, r, message)
+		return
+	}
 	m.draw(true)
 	m.change(true)
-	m.add(message)
+	m.accept(message)
+	m.number(message)
 	message.stored = true
 	m.accepted = append(m.accepted, message)
 	m.answer(c, d2m.ReflectAck{ID: r.ID}, message)
-	for _, s := range m.slots {
-		if s != c.slot {
-			m.enqueue(s, message)
-		}
-	}
+	m.enqueue(message)
 	m.limitQueues()
 }
 
-func (m *Model) enqueue(s *slot, message *Message) {
-	m.reach(ToEveryOther)
-	s.queue = append(s.queue, message)
-	if s.conn != nil {
-		m.reflected(s.conn, message)
+// enqueue puts a message into the queue of every slot but its sender's.
+func (m *Model) enqueue(message *Message) {
+	for _, s := range m.slots {
+		if s.device == message.sender {
+			continue
+		}
+		m.reach(ToEveryOther)
+		s.queue = append(s.queue, message)
+		if s.conn != nil {
+			m.reflected(s.conn, message, m.here())
+		}
 	}
 }
 
-// beyondLimit says whether a message cannot be stored for the limit of the group or of the whole store (B22).
-func (m *Model) beyondLimit(message *Message) bool {
+// beyondLimit says whether so many bytes of envelopes cannot be stored for the limit of the group or of the whole store
+// (B22).
+func (m *Model) beyondLimit(more int) bool {
 	_, waiting := m.Waiting()
+	for _, message := range storedDeferred(m.deferred) {
+		waiting += int64(len(message.envelope))
+	}
 	switch {
 	case m.full:
 		m.reach(StoreFull)
-	case waiting+int64(len(message.envelope)) > m.config.GroupBytes:
+	case waiting+int64(more) > m.config.GroupBytes:
 		m.reach(GroupFull)
 	default:
 		return false
@@ -69,7 +85,7 @@ func (m *Model) beyondLimit(message *Message) bool {
 func (m *Model) limitQueues() {
 	for i := 0; i < len(m.slots); i++ {
 		s := m.slots[i]
-		messages, bytes := s.waiting()
+		messages, bytes := m.fill(s)
 		switch {
 		case messages > m.config.QueueMessages:
 			m.reach(TooManyMessages)
@@ -87,29 +103,43 @@ func (m *Model) limitQueues() {
 	}
 }
 
-// waiting returns how many messages wait for a slot and how many bytes their envelopes have.
-func (s *slot) waiting() (messages int, bytes int64) {
-	for _, message := range s.queue {
-		bytes += int64(len(message.envelope))
+// fill returns how many messages count against the limits of a slot and how many bytes their envelopes have: those in
+// its queue, and those that have been deferred since it came (B26).
+func (m *Model) fill(s *slot) (messages int, bytes int64) {
+	for _, message := range slices.Concat(s.queue, storedDeferred(m.deferred)) {
+		if message.sender != s.device && (message.numbered || message.came > s.came) {
+			messages++
+			bytes += int64(len(message.envelope))
+		}
 	}
-	return len(s.queue), bytes
+	return messages, bytes
 }
 
 // reflectEphemeral takes a message for all that are connected (B20).
 func (m *Model) reflectEphemeral(c *Conn, r d2m.Reflect) {
 	message := &Message{sender: c.slot.device, ephemeral: true, envelope: bytes.Clone(r.Envelope)}
+	if m.deferring() {
+		m.deferEphemeral(message)
+		return
+	}
+	m.lazily()
+	m.accept(message)
+	m.sendEphemeral(message, m.here())
+}
+
+// sendEphemeral gives an ephemeral its place in the order, and owes it to all that are connected.
+func (m *Model) sendEphemeral(message *Message, g gate) {
 	var receivers []*Conn
 	for _, s := range m.slots {
-		if s.conn != nil && s.conn != c {
+		if s.conn != nil && s.device != message.sender {
 			receivers = append(receivers, s.conn)
 		}
 	}
 	m.draw(len(receivers) > 0)
 	m.change(false)
-	m.lazily()
-	m.add(message)
+	m.number(message)
 	for _, receiver := range receivers {
-		m.deliverEphemeral(receiver, message)
+		m.deliverEphemeral(receiver, message, g)
 	}
 }
 
@@ -117,7 +147,7 @@ func (m *Model) reflectEphemeral(c *Conn, r d2m.Reflect) {
 const maxEphemeral = 256 << 10
 
 // deliverEphemeral owes an ephemeral to a connection, unless it is too far behind (B21).
-func (m *Model) deliverEphemeral(c *Conn, message *Message) {
+func (m *Model) deliverEphemeral(c *Conn, message *Message, g gate) {
 	sure, perhaps := 0, frameSize(message)
 	open := false
 	for _, i := range c.stream {
@@ -125,18 +155,20 @@ func (m *Model) deliverEphemeral(c *Conn, message *Message) {
 			continue
 		}
 		perhaps += frameSize(i.message)
-		if i.optional {
+		switch {
+		case i.lost && i.may == m.event: // as this one, if it is
+		case i.optional:
 			open = true
-		} else {
+		default:
 			sure += frameSize(i.message)
 		}
 	}
 	if perhaps <= maxEphemeral {
-		m.reflected(c, message)
+		m.reflected(c, message, g)
 		return
 	}
 	m.reach(EphemeralLost)
-	i := m.reflected(c, message)
+	i := m.reflected(c, message, g)
 	i.optional = true
 	i.lost = !open && sure+frameSize(message) > maxEphemeral
 }
@@ -179,7 +211,7 @@ func (m *Model) take(s *slot, message *Message) {
 	s.queue = append(s.queue[:i:i], s.queue[i+1:]...)
 	s.unwritten = append(s.unwritten, message)
 	m.lazily()
-	if messages, bytes := s.waiting(); 4*messages < m.config.QueueMessages && 4*bytes < m.config.QueueBytes {
+	if messages, bytes := m.fill(s); 4*messages < m.config.QueueMessages && 4*bytes < m.config.QueueBytes {
 		s.warned = false
 	}
 	if !m.WaitedFor(message) {

@@ -29,6 +29,12 @@ func Words(frame d2m.Message) string {
 		return fmt.Sprintf("Reflected%s #%d, %s, at %d", ephemeralWord(f.Ephemeral()), f.ID, Bytes(f.Envelope), f.Timestamp)
 	case d2m.ReflectedAck:
 		return fmt.Sprintf("ReflectedAck #%d", f.ID)
+	case d2m.BeginTransaction:
+		return fmt.Sprintf("BeginTransaction %s, ttl %d s", Bytes(f.Scope), f.TTL)
+	case d2m.TransactionRejected:
+		return fmt.Sprintf("TransactionRejected: device %d has it for %s", f.DeviceID, Bytes(f.Scope))
+	case d2m.TransactionEnded:
+		return fmt.Sprintf("TransactionEnded: device %d had it for %s", f.DeviceID, Bytes(f.Scope))
 	}
 	return frame.Type().String()
 }

@@ -51,7 +51,8 @@ var table = map[string]rule{
 	"reflect/boltstore": {own: []string{"d2m", "reflect"}, others: []string{"go.etcd.io/bbolt", "golang.org/x/sys"}, never: []string{"net"}},
 
 	// The core: no goroutine, lock, clock, randomness, socket or file.
-	"devicegroup":       {own: []string{"d2m", "reflect"}, never: pureCore},
+	"transactions":      {own: []string{"d2m"}, never: pureCore},
+	"devicegroup":       {own: []string{"d2m", "reflect", "transactions"}, never: pureCore},
 	"devicegroup/model": {own: []string{"d2m"}, never: pureCore}, // nothing of the core that it is held against
 
 	// The shell around the core. Which store there is, it does not know.
@@ -75,6 +76,7 @@ var table = map[string]rule{
 	"internal/integration": {},
 
 	"internal/integration/unsynced": {own: []string{"mediator", "reflect/boltstore"}},
+	"internal/mutate":               {},
 	"internal/rules":                {},
 	"internal/serverprocess":        {},
 }
