@@ -30,6 +30,7 @@ type device struct {
 	quiet      bool // falls silent soon after it has connected
 	registered bool // the slot exists
 	reflects   uint64
+	begins     uint64
 }
 
 // connection is a connection of a device on which it is registered.
@@ -46,6 +47,7 @@ type connection struct {
 	unacked int               // Reflects
 	unread  []d2m.ReflectedID // not acknowledged
 	habit   habit
+	lock    lock
 }
 
 // incoming is a message or the end.
@@ -151,7 +153,12 @@ func (c *connection) read(ctx context.Context) {
 
 // end ends the connection. Nothing is recorded of it afterwards.
 func (c *connection) end(orderly bool) {
-	c.Record(history.Event{Kind: history.Ended, Orderly: orderly})
+	ended := history.Event{Kind: history.Ended, Orderly: orderly}
+	if c.lock.stage == committing {
+		c.life.changeCommitting(-1, c.device, ended)
+	} else {
+		c.Record(ended)
+	}
 	close(c.quit)
 	if orderly {
 		c.wire.Close(d2m.CloseNormal, "")
@@ -193,7 +200,10 @@ func (c *connection) work(ctx context.Context) error {
 			finish, enough = nil, nil
 			pace.Stop()
 		}
-		if finish == nil && c.unacked == 0 {
+		if c.lock.left {
+			return nil
+		}
+		if finish == nil && c.unacked == 0 && c.lock.isAtRest() {
 			return nil
 		}
 	}
@@ -211,8 +221,16 @@ func (d *device) upTo(limit time.Duration) time.Duration {
 	return time.Duration(d.random.Int64N(int64(limit)))
 }
 
-// burst reflects some messages.
+// burst reflects some messages, or asks for the lock. A holder does neither: it goes by its acks.
 func (c *connection) burst(ctx context.Context) error {
+	if c.lock.stage == holding || c.lock.stage == committing {
+		return nil
+	}
+	if c.random.IntN(c.reluctance()) == 0 {
+		if err := c.begin(ctx); err != nil {
+			return err
+		}
+	}
 	for range c.random.IntN(8) {
 		if c.unacked >= window {
 			return nil
@@ -261,6 +279,9 @@ func (c *connection) handle(ctx context.Context, message d2m.Message) error {
 		c.Record(history.Event{Kind: history.Acked, ReflectID: m.ID, Timestamp: m.Timestamp})
 		c.unacked--
 		c.life.acks.count()
+		if err := c.goOn(ctx); err != nil {
+			return err
+		}
 	case d2m.Reflected:
 		c.Record(history.Event{
 			Kind: history.Received, ID: m.ID, Timestamp: m.Timestamp, Content: history.ContentOf(m.Envelope),
@@ -275,7 +296,9 @@ func (c *connection) handle(ctx context.Context, message d2m.Message) error {
 		c.Record(history.Event{Kind: history.Promoted})
 	case d2m.DevicesInfo:
 	default:
-		return fmt.Errorf("%v is not expected", m.Type())
+		if err := c.handleTransaction(ctx, message); err != nil {
+			return err
+		}
 	}
 	return c.acknowledge(ctx)
 }
@@ -303,6 +326,15 @@ func (c *connection) acknowledge(ctx context.Context) error {
 	}
 	c.unread = c.unread[:0]
 	return nil
+}
+
+// comeBack shows the server that the device's earlier connection is gone, and with it a lock that it may have held.
+func (d *device) comeBack(ctx context.Context, l *life) error {
+	c, err := d.connect(ctx, l)
+	if c != nil {
+		c.end(false)
+	}
+	return errors.Join(err, ctx.Err())
 }
 
 // drain takes what is left for the device and acknowledges it, in good order; then nothing is left.

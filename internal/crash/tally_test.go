@@ -14,6 +14,8 @@ type tally struct {
 	acked, unknown  int // Reflects with and without an ack
 	received, again int // Reflected, and how many of them came again
 	kept            int // acks that left more than AckGrace before their server was killed
+
+	commits
 }
 
 func (s *tally) add(h *history.History) {
@@ -22,6 +24,7 @@ func (s *tally) add(h *history.History) {
 	for _, d := range h.Devices {
 		s.addDevice(h.Servers, d.Events)
 	}
+	s.commits.add(h)
 }
 
 func (s *tally) addDevice(servers []history.Server, events []history.Event) {
@@ -59,6 +62,6 @@ func (s *tally) addDevice(servers []history.Server, events []history.Event) {
 // String implements fmt.Stringer.
 func (s *tally) String() string {
 	return fmt.Sprintf("%d groups, %d devices, %d connections: %d messages sent, %d acked, %d with unknown outcome, "+
-		"%d ephemerals; %d received, %d of them again; %d acks that had to survive a kill",
-		s.groups, s.devices, s.connections, s.sent, s.acked, s.unknown, s.ephemeral, s.received, s.again, s.kept)
+		"%d ephemerals; %d received, %d of them again; %d acks that had to survive a kill; %v",
+		s.groups, s.devices, s.connections, s.sent, s.acked, s.unknown, s.ephemeral, s.received, s.again, s.kept, &s.commits)
 }

@@ -48,8 +48,21 @@ type life struct {
 	address string        // ws:// URL
 	over    chan struct{} // closed before it is ended
 
-	acks  countdown
-	given countdown
+	acks    countdown
+	given   countdown
+	commits countdown
+
+	mu         sync.Mutex
+	committing int  // commits that were sent and are not acked
+	during     bool // the server was killed while there were some
+}
+
+// changeCommitting records an event with which commits begin or are over. No kill falls between it and the count.
+func (l *life) changeCommitting(by int, d *device, e history.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.committing += by
+	d.Record(e)
 }
 
 // isOver tells whether the server may have ended. If not, what was read from it before is from this life.
@@ -113,6 +126,7 @@ func (w *world) start() (*life, error) {
 	l := &life{number: w.history.ServerStarted(), process: process, over: make(chan struct{})}
 	l.acks.start(-1)
 	l.given.start(-1)
+	l.commits.start(-1)
 	return l, nil
 }
 
@@ -132,7 +146,10 @@ func (w *world) open(ctx context.Context, l *life) error {
 func (w *world) kill(l *life) {
 	close(l.over)
 	w.publish(nil)
+	l.mu.Lock()
+	l.during = l.committing > 0
 	w.history.ServerKilled(l.number)
+	l.mu.Unlock()
 	l.process.Kill()
 }
 
@@ -148,22 +165,29 @@ func (w *world) stop(ctx context.Context, l *life) error {
 	return l.process.Stop(ctx)
 }
 
+// lateForCommit is how long after a CommitTransaction the server is killed for it, at most: some of these commits are
+// durable then, and some are not.
+const lateForCommit = 2 * time.Millisecond
+
 var errDied = errors.New("server: has ended by itself")
 
-// rampage has the server live and end under load until it has been killed some times, and then starts it once more. After
-// an error it returns the life in which that happened, if there was one.
+// rampage has the server live and end under load until it has been killed during commits some times, and then starts it
+// once more. After an error it returns the life in which that happened, if there was one.
 func (w *world) rampage(ctx context.Context, kills int) (*life, error) {
-	for n := 0; n < kills; {
+	for n, during := 0, 0; during < kills; {
 		l, err := w.start()
 		if err != nil {
 			return nil, err
 		}
-		killed, err := w.spend(ctx, l, n%8 == 4)
+		killed, err := w.spend(ctx, l, n == 4)
 		if err != nil {
 			return l, fmt.Errorf("server %d: %w", l.number, err)
 		}
 		if killed {
 			n++
+		}
+		if killed && l.during {
+			during++
 		}
 	}
 	l, err := w.start()
@@ -190,21 +214,29 @@ func (w *world) spend(ctx context.Context, l *life, long bool) (killed bool, err
 	return true, nil
 }
 
-// live lets the devices at a server until the moment to end it has come: a time, the n-th ReflectAck, or the n-th
-// Reflected. A long life is longer than acks take to be kept, so that some are not to be lost.
+// live lets the devices at a server until the moment to end it has come: a time, the n-th ReflectAck, the n-th Reflected,
+// or, in most lives, some time after the n-th CommitTransaction. A long life is longer than acks take to be kept, so that
+// some are not to be lost.
 func (w *world) live(ctx context.Context, l *life, long bool) error {
 	end := w.upTo(300 * time.Millisecond)
-	switch w.random.IntN(3) {
+	late := time.Duration(0)
+	switch w.random.IntN(8) {
 	case 0:
 		l.acks.start(1 + w.random.IntN(300))
 		end = 500 * time.Millisecond
 	case 1:
 		l.given.start(1 + w.random.IntN(600))
 		end = 500 * time.Millisecond
+	case 2:
+	default:
+		l.commits.start(1 + w.random.IntN(20))
+		late = w.upTo(lateForCommit)
+		end = time.Second
 	}
 	if long {
 		l.acks.start(-1)
 		l.given.start(-1)
+		l.commits.start(-1)
 		end = history.AckGrace + 500*time.Millisecond + w.upTo(500*time.Millisecond)
 	}
 	if err := w.open(ctx, l); err != nil {
@@ -216,6 +248,8 @@ func (w *world) live(ctx context.Context, l *life, long bool) error {
 	case <-timer.C:
 	case <-l.acks.ended:
 	case <-l.given.ended:
+	case <-l.commits.ended:
+		w.pause(ctx, late)
 	case <-l.process.Done():
 		return fmt.Errorf("%w\n%s", errDied, l.process.Log())
 	case <-ctx.Done():

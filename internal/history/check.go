@@ -15,11 +15,19 @@ const AckGrace = 2 * time.Second
 
 // Check judges a history by the rules of the package comment. It returns nil or a *Violation. The history is not changed.
 func Check(h *History) error {
-	c := checker{history: h, messages: make(map[Content]*message), numbers: make(map[uint64]*message)}
-	if v := c.check(); v != nil {
+	if v := newChecker(h).check(); v != nil {
 		return v
 	}
 	return nil
+}
+
+func newChecker(h *History) *checker {
+	return &checker{
+		history:  h,
+		messages: make(map[Content]*message),
+		numbers:  make(map[uint64]*message),
+		scopes:   make(map[Content]*transaction),
+	}
 }
 
 // checker goes through a history in the order of time.
@@ -32,6 +40,11 @@ type checker struct {
 	latest   uint64              // highest number received by anybody
 	leaders  []*connection       // promoted, in order
 	slots    []*slot
+
+	scopes       map[Content]*transaction
+	transactions []*transaction // in the order of their begin
+	endings      []ending
+	waits        []*wait
 }
 
 // device is how far a device has come.
@@ -55,6 +68,7 @@ type slot struct {
 // receipt is what became of a message at a slot.
 type receipt struct {
 	message    *message
+	first      place
 	at         place       // the last time it was received
 	connection *connection // on which that was
 	acked      bool        // on that connection
@@ -65,8 +79,12 @@ type receipt struct {
 type connection struct {
 	at         place // Connected
 	server     int
-	unacked    []*message // in the order of sending
-	last       uint64     // highest number received
+	unacked    []*message     // in the order of sending
+	open       *transaction   // what is sent belongs to it
+	asked      []*transaction // begun without an answer, in order
+	committing []*transaction // committed without an answer, in order
+	wait       *wait          // for the end of a transaction
+	last       uint64         // highest number received
 	dry        bool
 	promoted   bool
 	promotedAt place
@@ -85,6 +103,8 @@ type message struct {
 	sentAt     time.Duration
 	ephemeral  bool
 	connection *connection
+
+	transaction *transaction // nil if it is none's
 
 	// The rest is known once it was acked or received.
 	acked        bool
@@ -109,7 +129,11 @@ func (c *checker) check() *Violation {
 			return v
 		}
 	}
-	for _, rule := range []func() *Violation{c.checkDelivery, c.checkNumbers, c.checkTimestamps, c.checkLeaders} {
+	c.settle()
+	for _, rule := range []func() *Violation{
+		c.checkLock, c.checkAnswers, c.checkStaged, c.checkDelivery, c.checkHeldBack, c.checkEndings,
+		c.checkNumbers, c.checkContiguous, c.checkBegins, c.checkTimestamps, c.checkLeaders,
+	} {
 		if v := rule(); v != nil {
 			return v
 		}
@@ -120,34 +144,45 @@ func (c *checker) check() *Violation {
 func (c *checker) violation(rule string, places []place, format string, args ...any) *Violation {
 	return &Violation{
 		Rule: rule, Text: fmt.Sprintf(format, args...),
-		history: c.history, messages: c.messages, places: places,
+		history: c.history, messages: c.messages, scopes: c.scopes, places: places,
 	}
 }
 
-// prepare finds all messages, so that one that is received is known even if clocks are coarse.
+// prepare finds all messages and transactions, so that one that is heard of is known even if clocks are coarse.
 func (c *checker) prepare() *Violation {
 	for d := range c.history.Devices {
 		history := &c.history.Devices[d]
 		c.devices = append(c.devices, &device{index: d, id: history.ID})
-		ordinal, before := 0, time.Duration(0)
+		ordinal, begins, before := 0, 0, time.Duration(0)
 		for i := range history.Events {
 			e, p := &history.Events[i], place{d, i}
 			if e.At < before {
 				return c.violation("history", []place{p}, "device %d goes back in time", history.ID)
 			}
 			before = e.At
-			if e.Kind != Sent {
-				continue
+			var v *Violation
+			switch e.Kind {
+			case Sent:
+				ordinal++
+				v = c.addMessage(&message{sender: history.ID, ordinal: ordinal, at: p, sentAt: e.At, ephemeral: e.Ephemeral})
+			case BeginSent:
+				begins++
+				v = c.addTransaction(&transaction{holder: history.ID, ordinal: begins, begin: p, begunAt: e.At})
 			}
-			ordinal++
-			if other := c.messages[e.Content]; other != nil {
-				return c.violation("history", []place{other.at, p}, "message %v was sent twice", other)
-			}
-			c.messages[e.Content] = &message{
-				sender: history.ID, ordinal: ordinal, at: p, sentAt: e.At, ephemeral: e.Ephemeral,
+			if v != nil {
+				return v
 			}
 		}
 	}
+	return nil
+}
+
+func (c *checker) addMessage(m *message) *Violation {
+	content := c.history.at(m.at).Content
+	if other := c.messages[content]; other != nil {
+		return c.violation("history", []place{other.at, m.at}, "message %v was sent twice", other)
+	}
+	c.messages[content] = m
 	return nil
 }
 
@@ -197,7 +232,7 @@ func (c *checker) event(p place, e *Event) *Violation {
 		d.connection = nil
 		return nil
 	}
-	return c.violation("history", []place{p}, "device %d has an event of no known kind", d.id)
+	return c.transactionEvent(d, p, e)
 }
 
 // connected begins a connection, and a slot if it is a new one or the first.

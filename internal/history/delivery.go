@@ -81,7 +81,7 @@ func (c *checker) deliver(d *device, m *message, p place) *Violation {
 	r := d.slot.receipts[m]
 	switch {
 	case r == nil:
-		r = &receipt{message: m}
+		r = &receipt{message: m, first: p}
 		d.slot.receipts[m] = r
 	case m.ephemeral:
 		return c.violation("B20", []place{r.at, p}, "device %d received the ephemeral message %v again", d.id, m)
@@ -91,6 +91,9 @@ func (c *checker) deliver(d *device, m *message, p place) *Violation {
 			(c.history.at(p).At - c.history.at(r.ackedAt).At).Seconds())
 	}
 	r.at, r.connection, r.acked = p, d.connection, false
+	if w := d.connection.wait; w != nil {
+		w.received = append(w.received, passage{m, p})
+	}
 	if !m.ephemeral {
 		d.slot.owed[r] = struct{}{}
 	}
@@ -142,22 +145,66 @@ func (c *checker) runDry(d *device, p place) *Violation {
 // checkDelivery looks for messages that were accepted and have not reached a slot to which they are due.
 func (c *checker) checkDelivery() *Violation {
 	for _, m := range c.sent {
-		if m.ephemeral || !m.acked && !m.received {
+		if !m.accepted() {
 			continue
 		}
 		for _, s := range c.slots {
-			if s.dropped || s.device.index == m.at.device || s.since >= m.sentAt || s.receipts[m] != nil {
+			if s.dropped || s.device.index == m.at.device || s.receipts[m] != nil || !s.isDue(m) {
 				continue
 			}
-			if m.acked {
-				return c.violation("B15", []place{m.ackedAt, c.gap(s, m)},
-					"message %v was acked and never reached device %d", m, s.device.id)
-			}
-			return c.violation("B14", []place{m.at, m.receivedAt, c.gap(s, m)},
-				"message %v reached another device and never device %d", m, s.device.id)
+			return c.missing(m, s)
 		}
 	}
 	return nil
+}
+
+// accepted says whether a message is known to have a place in the queue.
+func (m *message) accepted() bool {
+	switch t := m.transaction; {
+	case m.ephemeral:
+		return false
+	case t == nil:
+		return m.acked || m.received
+	case t.answer == granted:
+		return t.kept
+	default:
+		return m.received
+	}
+}
+
+// isDue says whether a message is due to a slot: that was there before the message could be taken or the commit of its
+// transaction could, or was given another message of it.
+func (s *slot) isDue(m *message) bool {
+	t := m.staged()
+	if t == nil {
+		return s.since < m.sentAt
+	}
+	if s.since < t.commitAt {
+		return true
+	}
+	for _, other := range t.messages {
+		if !other.ephemeral && s.receipts[other] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *checker) missing(m *message, s *slot) *Violation {
+	gap := c.gap(s, m)
+	switch t := m.staged(); {
+	case t != nil && t.acked:
+		return c.violation("B27", []place{m.at, t.ackedAt, gap},
+			"transaction %v was committed, and its message %v never reached device %d", t, m, s.device.id)
+	case t != nil:
+		return c.violation("B27", []place{m.at, t.first.receivedAt, gap},
+			"message %v of transaction %v reached another device, and message %v never device %d", t.first, t, m, s.device.id)
+	case m.acked:
+		return c.violation("B15", []place{m.ackedAt, gap}, "message %v was acked and never reached device %d", m, s.device.id)
+	default:
+		return c.violation("B14", []place{m.at, m.receivedAt, gap},
+			"message %v reached another device and never device %d", m, s.device.id)
+	}
 }
 
 // gap returns where a slot should have received a message.

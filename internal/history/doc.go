@@ -9,12 +9,16 @@
 //
 //   - Every envelope that is reflected in a group is unique; a second attempt is another message. Messages are told apart
 //     by the [Content] of their envelope, so that one that arrives damaged is one that nobody has sent.
-//   - Sent is recorded before the Reflect is written, AckSent after the ReflectedAck was, all else as soon as it was read.
+//   - So is every scope, by which transactions are told apart, also in TransactionRejected and TransactionEnded.
+//   - Sent, BeginSent and CommitSent are recorded before the message is written, AckSent after the ReflectedAck was, all
+//     else as soon as it was read.
+//   - A device begins and commits in turn: it sends CommitTransaction only behind a BeginTransaction that was not rejected.
 //   - ServerKilled is called before the signal is sent. A server is not started before the one before it has ended.
 //   - Connected names the server that has sent the ServerInfo. If a device cannot be sure which that was, it drops the
 //     connection and records nothing of it.
 //   - When the history ends, every device has had a connection that has run dry after the last message was sent and after
-//     all that was sent to another server was lost or read. Else messages are missing that are only late.
+//     all that was sent to another server was lost or read, and after every lock had ended. Else messages are missing that
+//     are only late.
 //
 // # The rules
 //
@@ -26,9 +30,9 @@
 //     acked one (B14, B15, B18). No id belongs to two messages.
 //   - Ids rise on each connection, and what comes to a slot for the first time is above all that came before (B14). With
 //     the rule before it follows that all slots see one order.
-//   - That order is the order of acceptance: of two Reflects on one connection, and of two of which one was acked before
-//     the other was sent, the earlier has the lower id. In it timestamps never go back (B15); nor do they from an ack to
-//     what is sent after it, though nobody else was there (B16).
+//   - That order is the order of acceptance, for a transaction that of its commit: of two Reflects on one connection, and of
+//     two of which one was acked before the other was sent, the earlier has the lower id. In it timestamps never go back
+//     (B15); nor do they from an ack to what is sent after it, though nobody else was there (B16).
 //   - An ephemeral comes once at most, and from the server that it was sent to (B20).
 //   - What was delivered and not acknowledged when its connection ended is delivered again before the next connection
 //     that runs dry does so (B18).
@@ -47,6 +51,31 @@
 // begins a slot and ends the device's earlier one. Dropped means that the slot of the device may be gone from then on: what
 // it gets is still checked, but nothing is due to it any more.
 //
-// Transactions are not known here. What is staged or deferred breaks the rule of acceptance and the one of timestamps by
-// design (B26); a history with transactions needs rules of its own for these two.
+// # Transactions
+//
+// What is sent between BeginSent and CommitSent, or the connection's end, belongs to a transaction, unless that was rejected.
+// If there is no answer to BeginTransaction nobody knows: such messages are judged only if somebody has received them, and
+// not by where they stand in the order.
+//
+//   - A transaction that was committed with an ack is wholly there for every slot. One whose commit has no ack is wholly
+//     there for every slot or for none, and that is shown by anybody who has received anything of it, an ephemeral too. Of
+//     one that was not committed, or not yet, nobody receives anything (B26 to B28).
+//   - Its messages follow each other in the order without any other between them (B27).
+//   - What another device sent when the lock had been taken comes behind it, and not before the commit (B26). An ack does
+//     not tell when such a message has its place: until the lock is known to be free it may have been held back, and only
+//     what was sent after that is known to be behind it.
+//   - Timestamps are those of acceptance: what was held back has the time of its own ack, so it is not compared with the
+//     transaction before it; all else is (B15, B26).
+//   - No two transactions hold the lock at a time, as far as the answers show when that was: it was taken before the first
+//     answer from within the transaction arrived, and held until the commit was sent (B24).
+//   - A holder gets its BeginTransactionAck behind all that is before the transaction in the order (B24), and its
+//     CommitTransactionAck behind that and behind the acks of all its messages (B26, B27). Each BeginTransaction has one
+//     answer at most (B25).
+//   - TransactionRejected names another device's transaction that had not ended (B25).
+//   - TransactionEnded comes after the transaction's messages, where these come at all, and not while the lock is held; and
+//     a device that was rejected hears of an end before it receives what was sent later, unless another end is due that may
+//     have taken the place of the first (B21, B27). The holder's connection hears nothing, nor does anybody after a restart
+//     of the server (B28).
+//
+// A slot is due a transaction if it existed when CommitTransaction was sent.
 package history

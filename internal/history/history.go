@@ -36,8 +36,9 @@ type Event struct {
 	ReflectID d2m.ReflectID   // Sent, Acked
 	ID        d2m.ReflectedID // Received, AckSent
 	Timestamp uint64          // Acked, Received; Unix milliseconds
-	Content   Content         // Sent, Received
+	Content   Content         // Sent, Received: the envelope's; BeginSent, Rejected, TransactionEnded: the scope's
 	Ephemeral bool            // Sent, Received
+	Holder    d2m.DeviceID    // Rejected, TransactionEnded
 
 	// Orderly is for Ended: the server is known to have handled all that the device sent before, because it answered
 	// something that was sent later.
@@ -57,14 +58,21 @@ const (
 	Promoted                  // RolePromotedToLeader arrived
 	Ended                     // the connection is over, or the device is about to end it
 	Dropped                   // a DropDevice for this device is about to be written, or its slot was lost otherwise
+
+	BeginSent        // a BeginTransaction is about to be written
+	BeginAcked       // BeginTransactionAck arrived
+	Rejected         // TransactionRejected arrived
+	CommitSent       // a CommitTransaction is about to be written
+	CommitAcked      // CommitTransactionAck arrived
+	TransactionEnded // TransactionEnded arrived
 )
 
-// Content stands for an envelope.
+// Content stands for an envelope or a scope.
 type Content [16]byte
 
-// ContentOf returns the Content of an envelope.
-func ContentOf(envelope []byte) Content {
-	sum := sha256.Sum256(envelope)
+// ContentOf returns the Content of an envelope or a scope.
+func ContentOf(bytes []byte) Content {
+	sum := sha256.Sum256(bytes)
 	return Content(sum[:])
 }
 

@@ -16,6 +16,8 @@ type imagined struct {
 	now     time.Duration
 	history *History
 	order   []accepted
+	stamps  int
+	lock    *imaginedLock
 	devices []*imaginedDevice
 }
 
@@ -39,6 +41,7 @@ type imaginedDevice struct {
 	next      int           // place in the order from which it has not been given anything
 	given     []int         // on this connection and not acknowledged
 	taken     map[int]taken // acknowledged
+	dealings  dealings
 }
 
 // taken says when an ack was sent, and on which connection.
@@ -82,7 +85,7 @@ func (m *imagined) step() {
 		m.connect(d, false)
 		return
 	}
-	switch m.random.IntN(12) {
+	switch m.random.IntN(15) {
 	case 0, 1, 2:
 		m.send(d)
 	case 3, 4:
@@ -97,6 +100,8 @@ func (m *imagined) step() {
 		if m.random.IntN(10) == 0 {
 			m.end(d, m.random.IntN(2) == 0)
 		}
+	case 12, 13, 14:
+		m.transact(d)
 	}
 }
 
@@ -116,15 +121,13 @@ func (m *imagined) accept(d *imaginedDevice) {
 	}
 	e := d.inFlight[0]
 	d.inFlight = d.inFlight[1:]
-	a := accepted{content: e.Content, sender: d, timestamp: uint64(len(m.order) / 3), ephemeral: e.Ephemeral}
-	for _, other := range m.devices {
-		number := 0
-		if other.connected {
-			number = other.number
-		}
-		a.to = append(a.to, number)
+	if e.Kind != Sent {
+		m.acceptTransaction(d, e)
+		return
 	}
-	m.order = append(m.order, a)
+	m.stamps++
+	a := accepted{content: e.Content, sender: d, timestamp: uint64(m.stamps / 3), ephemeral: e.Ephemeral}
+	m.put(a)
 	if !e.Ephemeral {
 		d.acks = append(d.acks, Event{Kind: Acked, ReflectID: e.ReflectID, Timestamp: a.timestamp})
 	}
@@ -133,6 +136,9 @@ func (m *imagined) accept(d *imaginedDevice) {
 func (m *imagined) ack(d *imaginedDevice) {
 	if len(d.acks) > 0 {
 		m.record(d, d.acks[0])
+		if d.acks[0].Kind == Rejected {
+			d.dealings.begun, d.dealings.asking = false, false
+		}
 		d.acks = d.acks[1:]
 	}
 }
@@ -140,6 +146,9 @@ func (m *imagined) ack(d *imaginedDevice) {
 // deliver gives a device the next message, or tells it that there is none.
 func (m *imagined) deliver(d *imaginedDevice) {
 	for ; d.next < len(m.order); d.next++ {
+		if m.deliverPlaced(d) {
+			return
+		}
 		a := m.order[d.next]
 		_, acked := d.taken[d.next]
 		if a.sender == d || acked || a.ephemeral && a.to[d.index] != d.number {
@@ -150,6 +159,9 @@ func (m *imagined) deliver(d *imaginedDevice) {
 		})
 		d.given = append(d.given, d.next)
 		d.next++
+		return
+	}
+	if m.deliverPlaced(d) {
 		return
 	}
 	if !d.dry {
@@ -173,7 +185,10 @@ func (m *imagined) end(d *imaginedDevice, orderly bool) {
 	if !orderly {
 		m.forget(d, d.number)
 	}
-	d.connected, d.inFlight, d.acks = false, nil, nil
+	d.connected, d.inFlight, d.acks, d.dealings = false, nil, nil, dealings{}
+	if m.lock != nil && m.lock.holder == d {
+		m.unlock(true)
+	}
 }
 
 // forget loses late acks of the connections from a number on.
@@ -188,6 +203,9 @@ func (m *imagined) forget(d *imaginedDevice, from int) {
 func (m *imagined) kill() {
 	m.history.Servers[len(m.history.Servers)-1] = Server{Killed: true, At: m.now}
 	m.history.Servers = append(m.history.Servers, Server{})
+	if m.lock != nil {
+		m.unlock(false)
+	}
 	for _, d := range m.devices {
 		m.forget(d, 0)
 		if d.connected {
@@ -210,6 +228,8 @@ func (m *imagined) drain() *History {
 		if d.connected {
 			m.end(d, true)
 		}
+	}
+	for _, d := range m.devices {
 		m.connect(d, false)
 		for !d.dry {
 			m.deliver(d)
@@ -286,7 +306,7 @@ func TestRejectsRandomHistoriesWithAFault(t *testing.T) {
 
 // someReceipt returns a receipt of a message that another device has received, too, and whose sender got an ack.
 func (h *History) someReceipt(random *rand.Rand) (place, bool) {
-	c := checker{history: h, messages: make(map[Content]*message), numbers: make(map[uint64]*message)}
+	c := newChecker(h)
 	if c.check() != nil {
 		return place{}, false
 	}

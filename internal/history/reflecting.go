@@ -10,6 +10,10 @@ func (c *checker) reflect(d *device, e *Event) *Violation {
 	m := c.messages[e.Content]
 	m.connection = d.connection
 	c.sent = append(c.sent, m)
+	if t := d.connection.open; t != nil {
+		m.transaction = t
+		t.messages = append(t.messages, m)
+	}
 	if !m.ephemeral {
 		d.connection.unacked = append(d.connection.unacked, m)
 	}
@@ -40,61 +44,6 @@ func (c *checker) timestamp(m *message, p place, e *Event) *Violation {
 	}
 	if !m.hasTimestamp {
 		m.hasTimestamp, m.timestamp, m.timestampAt = true, e.Timestamp, p
-	}
-	return nil
-}
-
-// checkNumbers compares the order of the numbers with what is known of the order of acceptance.
-func (c *checker) checkNumbers() *Violation {
-	onConnection := make(map[*connection]*message) // the one sent last
-	acked := c.byAck()
-	var highest *message // of those acked before
-	for _, m := range c.sent {
-		for len(acked) > 0 && c.history.at(acked[0].ackedAt).At < m.sentAt {
-			if acked[0].received && (highest == nil || acked[0].number > highest.number) {
-				highest = acked[0]
-			}
-			acked = acked[1:]
-		}
-		if !m.received {
-			continue
-		}
-		if before := onConnection[m.connection]; before != nil && before.number > m.number {
-			return c.violation("B14", []place{before.at, m.at, before.receivedAt, m.receivedAt},
-				"message %v was sent before %v on one connection, and comes after it", before, m)
-		}
-		onConnection[m.connection] = m
-		if highest != nil && highest.number > m.number {
-			return c.violation("B14", []place{highest.ackedAt, m.at, highest.receivedAt, m.receivedAt},
-				"message %v was acked before %v was sent, and comes after it", highest, m)
-		}
-	}
-	return nil
-}
-
-// checkTimestamps looks for timestamps that go back, in the order of the numbers and from acks to what was sent later.
-func (c *checker) checkTimestamps() *Violation {
-	var before *message
-	for _, m := range c.byNumber() {
-		if before != nil && m.timestamp < before.timestamp {
-			return c.violation("B15", []place{before.receivedAt, m.receivedAt},
-				"message %v comes after %v, and its timestamp is lower", m, before)
-		}
-		before = m
-	}
-	acked := c.byAck()
-	before = nil
-	for _, m := range c.sent {
-		for len(acked) > 0 && c.history.at(acked[0].ackedAt).At < m.sentAt {
-			if before == nil || acked[0].timestamp > before.timestamp {
-				before = acked[0]
-			}
-			acked = acked[1:]
-		}
-		if m.hasTimestamp && before != nil && m.timestamp < before.timestamp {
-			return c.violation("B15", []place{before.ackedAt, m.at, m.timestampAt},
-				"message %v was acked before %v was sent, and its timestamp is higher", before, m)
-		}
 	}
 	return nil
 }

@@ -22,6 +22,12 @@ import (
 //	DEVICE received NAME ID TIMESTAMP [ephemeral]
 //	DEVICE acksent ID
 //	DEVICE dry | promoted | ended [orderly] | dropped
+//	DEVICE begins SCOPE
+//	DEVICE begun                            BeginTransactionAck
+//	DEVICE rejected HOLDER SCOPE
+//	DEVICE commits
+//	DEVICE committed                        CommitTransactionAck
+//	DEVICE hears HOLDER SCOPE               TransactionEnded
 
 // parse makes a history of a transcript.
 func parse(t *testing.T, transcript string) *History {
@@ -70,6 +76,8 @@ func (h *History) add(id d2m.DeviceID, e Event) {
 var kinds = map[string]Kind{
 	"connected": Connected, "sent": Sent, "acked": Acked, "received": Received, "acksent": AckSent,
 	"dry": Dry, "promoted": Promoted, "ended": Ended, "dropped": Dropped,
+	"begins": BeginSent, "begun": BeginAcked, "rejected": Rejected,
+	"commits": CommitSent, "committed": CommitAcked, "hears": TransactionEnded,
 }
 
 // parseEvent parses a line without its device.
@@ -90,6 +98,10 @@ func parseEvent(t *testing.T, words []string) (e Event) {
 		e.Timestamp = number(t, arguments[2])
 	case AckSent:
 		e.ID = d2m.ReflectedID(number(t, arguments[0]))
+	case BeginSent:
+		e.Content = contentOf(arguments[0])
+	case Rejected, TransactionEnded:
+		e.Holder, e.Content = d2m.DeviceID(number(t, arguments[0])), contentOf(arguments[1])
 	case 0:
 		t.Fatalf("transcript: no event is called %q", words[0])
 	}

@@ -13,6 +13,7 @@ type Violation struct {
 
 	history  *History
 	messages map[Content]*message
+	scopes   map[Content]*transaction
 	places   []place // where it shows
 }
 
@@ -90,6 +91,24 @@ func (v *Violation) describe(e *Event) string {
 	case Dropped:
 		return "slot dropped"
 	}
+	return v.describeTransaction(e)
+}
+
+func (v *Violation) describeTransaction(e *Event) string {
+	switch e.Kind {
+	case BeginSent:
+		return fmt.Sprintf("began transaction %s", v.scope(e.Content))
+	case BeginAcked:
+		return "was given the lock"
+	case Rejected:
+		return fmt.Sprintf("was rejected for transaction %s of device %d", v.scope(e.Content), e.Holder)
+	case CommitSent:
+		return "committed"
+	case CommitAcked:
+		return "was acked the commit"
+	case TransactionEnded:
+		return fmt.Sprintf("heard of the end of transaction %s of device %d", v.scope(e.Content), e.Holder)
+	}
 	return fmt.Sprintf("event of unknown kind %d", e.Kind)
 }
 
@@ -98,6 +117,13 @@ func (v *Violation) name(c Content) string {
 		return m.String()
 	}
 	return fmt.Sprintf("unknown content %x", c[:4])
+}
+
+func (v *Violation) scope(c Content) string {
+	if t := v.scopes[c]; t != nil {
+		return t.String()
+	}
+	return fmt.Sprintf("unknown scope %x", c[:4])
 }
 
 func ephemeral(e *Event) string {
