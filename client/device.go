@@ -22,7 +22,10 @@ type Device struct {
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	requests chan *request
+	turn     chan struct{} // holds one element while a transaction runs
 	done     chan struct{} // closed when run has ended
+
+	held []*request // the session's writer's: not sent because of a transaction
 
 	// guarded by mu
 	mu         sync.Mutex
@@ -76,6 +79,7 @@ func newDevice(config Config) (*Device, error) {
 		address:    address,
 		info:       info,
 		requests:   make(chan *request, maxSubmitted),
+		turn:       make(chan struct{}, 1),
 		done:       make(chan struct{}),
 		registered: config.Registered,
 	}

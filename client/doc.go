@@ -36,11 +36,18 @@
 // that returns, and starts the device with Registered the next time. A device that
 // was dropped, by itself or by another, starts anew without.
 //
+// # Transactions
+//
+// What all devices share is changed under the group's lock, so that no two devices
+// overwrite each other: [Device.Transaction] waits for the lock, runs a function that
+// reflects through a [Transaction], and commits. The others see all of it or nothing,
+// and what this device reflects elsewhere meanwhile does not get into it.
+//
 // # What it never does
 //
 // It does not reflect anything again by itself: what is to happen with an unknown
 // outcome only the caller can know ([Device.ReflectSealed] makes it safe). It does
 // not acknowledge on one connection what another has delivered. It does not tell the
-// server anything of the keys but the proof of having them. It takes no part in
-// transactions and does not talk to a chat server.
+// server anything of the keys but the proof of having them. It does not run the
+// work of a transaction twice. It does not talk to a chat server.
 package client

@@ -43,14 +43,18 @@ func (s *session) dispatch(message d2m.Message) error {
 	switch m := message.(type) {
 	case d2m.Reflected:
 		return s.dispatchReflected(m)
-	case d2m.ReflectAck, d2m.DevicesInfo, d2m.DropDeviceAck:
+	case d2m.ReflectAck, d2m.DevicesInfo, d2m.DropDeviceAck, d2m.CommitTransactionAck:
 		return s.dispatchAnswer(m)
 	case d2m.ReflectionQueueDry:
 		return s.dispatchDry()
 	case d2m.RolePromotedToLeader:
 		return s.dispatchLeader()
 	case d2m.TransactionEnded:
-		return nil // of others: a connected device is told unasked
+		return s.toHandler(ended{}) // a connected device is told unasked
+	case d2m.TransactionRejected:
+		return s.dispatchRejected(m)
+	case d2m.BeginTransactionAck:
+		return s.toHandler(begun{})
 	}
 	return violation("%v: comes unasked", message.Type())
 }
@@ -67,11 +71,15 @@ func (s *session) dispatchAnswer(message d2m.Message) error {
 	if !s.unanswered.answer(message) {
 		return violation("%v: answers nothing", message.Type())
 	}
+	s.wakeWriter()
+	return nil
+}
+
+func (s *session) wakeWriter() {
 	select {
 	case s.room <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 func (s *session) dispatchDry() error {

@@ -66,7 +66,11 @@ type Receipt struct {
 // returned an error because the context ended before the envelope had left, that
 // will never be sent.
 func (r *Receipt) Wait(ctx context.Context) (time.Time, error) {
-	return reflectTime(r.device.await(ctx, r.request))
+	at, err := reflectTime(r.device.await(ctx, r.request))
+	if t := r.request.within; t != nil {
+		err = t.explain(err)
+	}
+	return at, err
 }
 
 // ReflectEphemeral hands an envelope to the devices that are connected now. There is

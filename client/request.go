@@ -15,8 +15,10 @@ type request struct {
 	// fixed
 	name     string // for error texts
 	messages []d2m.Message
-	answer   d2m.Type // of the server
-	sealed   []byte   // the envelope of a Reflect
+	answer   d2m.Type     // of the server
+	sealed   []byte       // the envelope of a Reflect
+	begins   *Transaction // of a BeginTransaction
+	within   *Transaction // whose connection the request is for; nil if any will do
 
 	state atomic.Int32 // waiting, taken or withdrawn
 
@@ -43,6 +45,17 @@ func (r *request) take() bool { return r.state.CompareAndSwap(waiting, taken) }
 // withdraw tells whether the request was not sent and now never will be.
 func (r *request) withdraw() bool { return r.state.CompareAndSwap(waiting, withdrawn) }
 
+// wasTaken tells whether the request may have been sent.
+func (r *request) wasTaken() bool { return r.state.Load() == taken }
+
+// over is closed when a request is not to be sent any more; nil if it always may.
+func (r *request) over() <-chan struct{} {
+	if r.within == nil {
+		return nil
+	}
+	return r.within.over.Done()
+}
+
 // finish is called once, when the request was taken.
 func (r *request) finish(reply d2m.Message, err error) {
 	r.reply, r.err = reply, err
@@ -52,6 +65,9 @@ func (r *request) finish(reply d2m.Message, err error) {
 // isAnsweredBy tells whether a message of the server is the answer. A DropDeviceAck
 // names its device; a DevicesInfo answers whoever has waited longest.
 func (r *request) isAnsweredBy(message d2m.Message) bool {
+	if message.Type() == d2m.TypeTransactionRejected {
+		return r.begins != nil
+	}
 	if message.Type() != r.answer {
 		return false
 	}
@@ -65,14 +81,20 @@ func (d *Device) submit(ctx context.Context, r *request) error {
 	if err := d.ended(); err != nil {
 		return fmt.Errorf("%s: was not sent: %w", r.name, err)
 	}
+	queue, err := d.queue(ctx, r)
+	if err != nil {
+		return fmt.Errorf("%s: was not sent: %w", r.name, err)
+	}
 	for {
 		var again <-chan time.Time
 		if d.isReceiving(ctx) {
 			again = time.After(jamInterval)
 		}
 		select {
-		case d.requests <- r:
+		case queue <- r:
 			return nil
+		case <-r.over():
+			return fmt.Errorf("%s: was not sent: %w", r.name, context.Cause(r.within.over))
 		case <-ctx.Done():
 			return fmt.Errorf("%s: was not sent: %w", r.name, context.Cause(ctx))
 		case <-d.done:
@@ -90,10 +112,26 @@ func (d *Device) submit(ctx context.Context, r *request) error {
 const jamInterval = 100 * time.Millisecond
 
 // jammed tells whether the queue can move only when Receive returns: the connection
-// is not read until then, so no answer makes room; or the next connection waits.
+// is not read until then, so no answer makes room; or the next connection waits; or a
+// transaction does, which begins only when all before it has been received.
 func (d *Device) jammed() bool {
 	s := d.currentSession()
-	return s == nil || !s.isReading() && s.unanswered.count() >= maxUnanswered
+	return s == nil || s.transaction.Load() != nil || !s.isReading() && s.unanswered.count() >= maxUnanswered
+}
+
+// queue returns where a request waits to be sent. The context of a transaction's work
+// puts it ahead of all that waits for the end of the transaction.
+func (d *Device) queue(ctx context.Context, r *request) (chan<- *request, error) {
+	if t := d.transactionOf(ctx); t != nil && r.within == nil {
+		if r.answer == d2m.TypeReflectAck {
+			return nil, ErrInTransaction
+		}
+		r.within = t
+	}
+	if r.within == nil {
+		return d.requests, nil
+	}
+	return r.within.requests, nil
 }
 
 // await waits for the answer to a request that was submitted.
@@ -105,6 +143,8 @@ func (d *Device) await(ctx context.Context, r *request) (d2m.Message, error) {
 	select {
 	case <-r.done:
 		return r.reply, r.err
+	case <-r.over():
+		end = context.Cause(r.within.over)
 	case <-ctx.Done():
 		end = context.Cause(ctx)
 	case <-d.done:

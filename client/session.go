@@ -39,11 +39,14 @@ type session struct {
 
 	inbox  chan event           // read to handle
 	acks   chan d2m.ReflectedID // handle to write
-	room   chan struct{}        // read to write: there was an answer
+	room   chan struct{}        // read and handle to write: there was an answer
 	finish chan struct{}        // closed for write: no more acks are to come
 
 	// reader's
 	dry, leads bool
+
+	transaction atomic.Pointer[Transaction] // that holds the lock or asks for it; set by write
+	ended       chan struct{}               // handle to a rejected Transaction: the lock is free
 
 	lastHeard  atomic.Int64 // Unix time, ns; 0 while the connection is not read
 	unanswered unanswered
@@ -56,6 +59,7 @@ func newSession(d *Device) *session {
 		acks:   make(chan d2m.ReflectedID, maxReceived),
 		room:   make(chan struct{}, 1),
 		finish: make(chan struct{}),
+		ended:  make(chan struct{}, 1),
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	return s
@@ -113,15 +117,17 @@ func (s *session) write() {
 
 func (s *session) writeAll() error {
 	for {
-		var requests <-chan *request
-		if s.unanswered.count() < maxUnanswered {
-			requests = s.device.requests
+		t, err := s.sendHeld()
+		if err != nil {
+			return err
 		}
-		var err error
+		outside, within := s.queues(t)
 		select {
 		case id := <-s.acks:
 			err = s.wire.Send(s.ctx, d2m.ReflectedAck{ID: id})
-		case r := <-requests:
+		case r := <-outside:
+			err = s.sendOrHold(r, t)
+		case r := <-within:
 			err = s.sendRequest(r)
 		case <-s.room:
 		case <-s.finish:
@@ -153,11 +159,13 @@ func (s *session) sendRequest(r *request) error {
 	if !r.take() {
 		return nil
 	}
+	s.enter(r)
 	for _, message := range s.unanswered.add(r) {
 		if err := s.wire.Send(s.ctx, message); err != nil {
 			return err
 		}
 	}
+	s.leave(r)
 	return nil
 }
 
