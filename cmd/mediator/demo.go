@@ -15,8 +15,8 @@ const (
 	// demoPatience is how long the demo waits for anything it has announced.
 	demoPatience = 5 * time.Second
 
-	// demoPause is between two lines for people: a demo has about 35.
-	demoPause = 250 * time.Millisecond
+	// demoPause is between two lines for people: a demo has about 45.
+	demoPause = 200 * time.Millisecond
 )
 
 func newDemoCommand() *cobra.Command {
@@ -25,7 +25,7 @@ func newDemoCommand() *cobra.Command {
 		Short: "Shows on a server of its own what all this is for",
 		Long: `Starts a server on a free port with a temporary data directory, and three devices of one group, and tells line by line
 what happens between them: authentication, reflection, a device that is offline, a server that is killed and comes back,
-a leader that leaves. It takes about ten seconds, needs no network, and leaves nothing behind.
+two devices that compete for the lock, a leader that leaves. It takes about ten seconds, needs no network, and leaves nothing behind.
 
 Each line was seen to happen before it is printed. If anything differs from what is due, the demo says what and ends
 with exit code 1.
@@ -87,6 +87,7 @@ func (d *demo) run(ctx context.Context) error {
 		d.killServer,
 		d.restartServer,
 		d.comeBack,
+		d.competeForLock,
 		d.changeLeader,
 		d.nothingElse,
 	} {

@@ -25,6 +25,8 @@ type demoDevice struct {
 
 	device     *client.Device // nil while offline on purpose
 	registered bool
+
+	wire *rawConnection // instead of device, while it is watched frame by frame
 }
 
 // observation is something that a device has seen.
@@ -117,6 +119,10 @@ func (v *demoDevice) disconnect() {
 		v.device.Close()
 		v.device = nil
 	}
+	if v.wire != nil {
+		v.wire.close()
+		v.wire = nil
+	}
 }
 
 // next waits for the next observation.
@@ -131,17 +137,17 @@ func (v *demoDevice) next(ctx context.Context) (observation, error) {
 	}
 }
 
-// expect waits for an observation of one type that says nothing more.
-func expect[O observation](ctx context.Context, v *demoDevice) error {
-	var want O
+// expect waits for an observation of one type.
+func expect[O observation](ctx context.Context, v *demoDevice) (seen O, err error) {
 	o, err := v.next(ctx)
 	if err != nil {
-		return v.missed(want, err)
+		return seen, v.missed(seen, err)
 	}
-	if _, ok := o.(O); !ok {
-		return v.differs(o, want)
+	seen, ok := o.(O)
+	if !ok {
+		return seen, v.differs(o, seen)
 	}
-	return nil
+	return seen, nil
 }
 
 // expectText waits for a text from the phone, as it was acknowledged.

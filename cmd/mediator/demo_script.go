@@ -36,7 +36,7 @@ func (d *demo) authenticate(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := expect[sawDry](ctx, v); err != nil {
+		if _, err := expect[sawDry](ctx, v); err != nil {
 			return err
 		}
 		if v == d.phone {
@@ -49,7 +49,7 @@ func (d *demo) authenticate(ctx context.Context) (err error) {
 }
 
 func (d *demo) expectLeader(ctx context.Context, v *demoDevice) error {
-	if err := expect[sawLeader](ctx, v); err != nil {
+	if _, err := expect[sawLeader](ctx, v); err != nil {
 		return err
 	}
 	d.leader = v
@@ -166,7 +166,7 @@ func (d *demo) killServer(ctx context.Context) error {
 		return err
 	}
 	for _, v := range []*demoDevice{d.phone, d.laptop} {
-		if err := expect[sawDisconnected](ctx, v); err != nil {
+		if _, err := expect[sawDisconnected](ctx, v); err != nil {
 			return err
 		}
 		if err := d.say(ctx, v.name, "lost its connection"); err != nil {
@@ -193,7 +193,7 @@ func (d *demo) restartServer(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := expect[sawDry](ctx, v); err != nil {
+		if _, err := expect[sawDry](ctx, v); err != nil {
 			return err
 		}
 		if err := d.sayBack(ctx, v, info.ReflectionQueueLength); err != nil {
@@ -236,7 +236,7 @@ func (d *demo) comeBack(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := expect[sawDry](ctx, d.tablet); err != nil {
+	if _, err := expect[sawDry](ctx, d.tablet); err != nil {
 		return err
 	}
 	return d.say(ctx, "tablet", "has its queue dry: the same texts, in the same order, with the times the phone was told")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -37,6 +38,10 @@ func TestDemo(t *testing.T) {
 		"server    runs again", "phone     is back by itself", "laptop    is back by itself", "was promoted to leader",
 		"tablet    is back: slot EXISTING, 5 messages wait", `tablet    got "noon is fine"`, `tablet    got "the usual place?"`,
 		`tablet    got "no, by the river"`, `tablet    got "bring the dog"`, `tablet    got "and an umbrella"`, "tablet    has its queue dry",
+		"tablet    left and is back", "phone     took the lock of the group, to change a contact", "phone     reflected 3 messages under the lock",
+		"tablet    asked for the lock as well and was rejected: the phone has it, to change a contact",
+		"laptop    asked the server who is there and got the answer, but none", "phone     committed", "laptop    got all 3", "tablet    got all 3",
+		"tablet    was told after them", "tablet    asked again and has the lock", "tablet    gave it back",
 		"led the group and left", "was promoted to leader", "done ",
 	} {
 		_, after, found := strings.Cut(rest, want)
@@ -55,6 +60,7 @@ var (
 	laptopAtFirst = session{device: 2, login: 1}
 	tabletAtFirst = session{device: 3, login: 1}
 	tabletAgain   = session{device: 3, login: 2}
+	tabletAsRival = session{device: 3, login: 3} // only from here on a frame of a transaction comes
 )
 
 // TestDemoFailsIfAnythingDiffers: a server that drops or changes one message does not get through.
@@ -104,17 +110,102 @@ func TestDemoFailsIfAnythingDiffers(t *testing.T) {
 				}
 				return [][]byte{frame}, nil
 			})
-			var out bytes.Buffer
-			d := newDemo(server, &out)
-			d.patience = 3 * time.Second
-			err := d.run(testContext(t))
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v, want one that says %s\n%s", err, test.want, &out)
-			}
-			if exitCode(err) == exitDone || strings.Contains(out.String(), "done") {
-				t.Errorf("exit code %d\n%s", exitCode(err), &out)
-			}
+			mustFail(t, server, test.want)
 		})
+	}
+}
+
+// TestDemoFailsIfTransactionDiffers: a server that breaks one promise of a transaction does not get through.
+func TestDemoFailsIfTransactionDiffers(t *testing.T) {
+	drop := func([]byte) [][]byte { return nil }
+	// follow puts another message behind.
+	follow := func(m d2m.Message) func([]byte) [][]byte {
+		return func(frame []byte) [][]byte { return [][]byte{frame, m.Append(nil)} }
+	}
+	reject := func(change func(*d2m.TransactionRejected)) func([]byte) [][]byte {
+		return func(frame []byte) [][]byte {
+			m, _ := d2m.Parse(frame)
+			rejected, _ := m.(d2m.TransactionRejected)
+			change(&rejected)
+			return [][]byte{rejected.Append(nil)}
+		}
+	}
+	become := func(m d2m.Message) func([]byte) [][]byte {
+		return func([]byte) [][]byte { return [][]byte{m.Append(nil)} }
+	}
+	for _, test := range []struct {
+		name  string
+		at    d2m.Type
+		nth   int
+		fault func(frame []byte) [][]byte
+		want  string
+	}{
+		{"one message missing", d2m.TypeReflected, 2, drop, `tablet saw the message "and a new birthday" where the message "a new picture" was due`},
+		{"last message missing", d2m.TypeReflected, 3, drop, `tablet saw the end of another's transaction where the message "and a new birthday" was due`},
+		{"one message twice", d2m.TypeReflected, 1, func(frame []byte) [][]byte { return [][]byte{frame, frame} },
+			`tablet saw the message "Ann has a new name" where the message "a new picture" was due`},
+		{"end ahead of the messages", d2m.TypeReflected, 1, func(frame []byte) [][]byte {
+			return [][]byte{d2m.TransactionEnded{}.Append(nil), frame}
+		}, `tablet saw the end of another's transaction where the message "Ann has a new name" was due`},
+		{"lock while it is held", d2m.TypeTransactionRejected, 1, become(d2m.BeginTransactionAck{}),
+			"tablet saw the lock given to it where the rejection of its transaction was due"},
+		{"no rejection", d2m.TypeTransactionRejected, 1, drop, "tablet did not see the rejection of its transaction within 3s"},
+		{"rejection with another holder", d2m.TypeTransactionRejected, 1, reject(func(m *d2m.TransactionRejected) { m.DeviceID = 0xbad }),
+			"tablet was told that device 0000000000000bad holds the lock, scope contact; it is the phone, scope contact"},
+		{"rejection with another scope", d2m.TypeTransactionRejected, 1, reject(func(m *d2m.TransactionRejected) { m.Scope = nil }),
+			"holds the lock, scope unknown; it is the phone, scope contact"},
+		{"message before the commit", d2m.TypeTransactionRejected, 1, follow(d2m.Reflected{ID: 1}),
+			"before the commit"},
+		{"no end", d2m.TypeTransactionEnded, 1, drop, "tablet did not see the end of another's transaction within 3s"},
+		{"end of another holder's", d2m.TypeTransactionEnded, 1, become(d2m.TransactionEnded{DeviceID: 0xbad}), "has ended; it was the phone's"},
+		{"no lock", d2m.TypeBeginTransactionAck, 1, drop, "tablet did not see the lock given to it within 3s"},
+		{"no answer to the commit", d2m.TypeCommitTransactionAck, 1, drop, "tablet did not see its transaction committed within 3s"},
+		{"something odd", d2m.TypeCommitTransactionAck, 1, follow(d2m.ReflectAck{}), "tablet saw a ReflectAck as well"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			seen := 0
+			server := newRelayServer(t, func(of session, frame []byte) ([][]byte, error) {
+				if of == tabletAsRival && d2m.Type(frame[0]) == test.at {
+					if seen++; seen == test.nth {
+						return test.fault(frame), nil
+					}
+				}
+				return [][]byte{frame}, nil
+			})
+			mustFail(t, server, test.want)
+		})
+	}
+}
+
+// TestDemoSeesWhatComesBeforeTheCommit: the laptop is given something when the phone has the lock.
+func TestDemoSeesWhatComesBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	var held atomic.Bool
+	server := newRelayServer(t, func(of session, frame []byte) ([][]byte, error) {
+		switch kind := d2m.Type(frame[0]); {
+		case of.device == 1 && kind == d2m.TypeBeginTransactionAck:
+			held.Store(true)
+		case of.device == 2 && kind == d2m.TypeDevicesInfo && held.Load():
+			return [][]byte{d2m.Reflected{ID: 1}.Append(nil), frame}, nil
+		}
+		return [][]byte{frame}, nil
+	})
+	mustFail(t, server, "before the commit")
+}
+
+// mustFail plays the demo and wants an error that says something.
+func mustFail(t *testing.T, server demoServer, want string) {
+	t.Helper()
+	var out bytes.Buffer
+	d := newDemo(server, &out)
+	d.patience = 3 * time.Second
+	err := d.run(testContext(t))
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want one that says %s\n%s", err, want, &out)
+	}
+	if exitCode(err) == exitDone || strings.Contains(out.String(), "done") {
+		t.Errorf("exit code %d\n%s", exitCode(err), &out)
 	}
 }
 

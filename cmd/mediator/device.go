@@ -31,10 +31,11 @@ The flags can also be given as environment variables: MEDIATOR_DEVICE, MEDIATOR_
   mediator device new laptop --join phone        # a further device of that group
   mediator device devices --device laptop        # connects once: from now on messages wait for it
   mediator device reflect hello --device phone
+  mediator device transact --scope contact renamed portrayed --device phone   # both or none
   mediator device listen --device laptop         # prints: … message from …: hello`,
 	})
 	cmd.AddCommand(newDeviceNewCommand(), newDeviceListenCommand(), newDeviceReflectCommand(),
-		newDeviceDevicesCommand(), newDeviceDropCommand())
+		newDeviceTransactCommand(), newDeviceDevicesCommand(), newDeviceDropCommand())
 	return cmd
 }
 

@@ -151,6 +151,15 @@ func TestDeviceMistakes(t *testing.T) {
 		{"device file nobody: no such file or directory", []string{"new", "other", "--join", "nobody"}},
 		{"device file nowhere/other", []string{"new", "nowhere/other"}},
 		{`device: "lisen" is not a command; is listen meant?`, []string{"lisen"}},
+		{"transact: TEXT is missing", []string{"transact", "--scope", "contact", "--device", "phone"}},
+		{"transact: --scope is missing; there are user-profile, contact, group,", []string{"transact", "hello", "--device", "phone"}},
+		{`work-sync-delta; is contact meant?`, []string{"transact", "--scope", "contct", "hello", "--device", "phone"}},
+		{`scope: "everything" is not one of user-profile, contact, group,`, []string{"transact", "--scope", "everything", "hello", "--device", "phone"}},
+		{"ttl: -1s is negative", []string{"transact", "--scope", "contact", "--ttl", "-1s", "hello", "--device", "phone"}},
+		{"wait: -1s is negative", []string{"transact", "--scope", "contact", "--wait", "-1s", "hello", "--device", "phone"}},
+		{`invalid argument "soon" for "--wait" flag`, []string{"transact", "--scope", "contact", "--wait", "soon", "hello", "--device", "phone"}},
+		{"text: is empty", []string{"transact", "--scope", "contact", "hello", "", "--device", "phone"}},
+		{"text: is not UTF-8", []string{"transact", "--scope", "contact", "\xff", "--device", "phone"}},
 		{"unknown flag: --ephemeral", []string{"reflect", "--ephemeral"}},
 		{`json: "perhaps" is neither true nor false`, []string{"devices", "--json=perhaps"}},
 	} {
@@ -189,16 +198,19 @@ func TestDeviceExitCodes(t *testing.T) {
 		}
 	}
 	expect(exitFailed, []string{"4111", "mediator device drop ID"}, "reflect", "hello", "--device", "tablet")
+	expect(exitFailed, []string{"4111"}, "transact", "--scope", "contact", "hello", "--device", "tablet")
 	expect(exitFailed, []string{"4111"}, "listen", "--device", "tablet")
 	s.must("device", "drop", formatDeviceID(s.device("laptop").id), "--device", "phone")
 	expect(exitFailed, []string{"4115", "--join"}, "devices", "--device", "laptop")
 	expect(exitUnreachable, []string{"refused", "is it running", "--server"}, "devices", "--device", "phone", "--server", "ws://127.0.0.1:1")
+	expect(exitUnreachable, []string{"refused"}, "transact", "--scope", "contact", "hello", "--device", "phone", "--server", "ws://127.0.0.1:1")
 	expect(exitUnreachable, []string{"refused"}, "listen", "--device", "phone", "--server", "ws://127.0.0.1:1")
 	expect(exitUnreachable, []string{"404", "is this the URL of a mediator?"}, "devices", "--device", "phone", "--server", "ws"+strings.TrimPrefix(website.URL, "http"))
 	expect(exitUnreachable, []string{"cannot be reached"}, "devices", "--device", "phone", "--server", hangsUp)
 
 	listening := s.listen("phone")
 	expect(exitUsage, []string{"phone: is in use by another", "listen"}, "reflect", "hello", "--device", "phone")
+	expect(exitUsage, []string{"phone: is in use by another", "listen"}, "transact", "--scope", "contact", "hello", "--device", "phone")
 	listening.stop()
 	s.must("device", "reflect", "hello", "--device", "phone")
 }

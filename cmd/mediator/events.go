@@ -151,6 +151,33 @@ func (e reflected) String() string {
 	return fmt.Sprintf("%s reflected: %s", clock(e.Time), printable(e.Text))
 }
 
+// waiting: another device holds the group's lock.
+type waiting struct {
+	Event  string `json:"event"`
+	Device string `json:"device"`
+	Label  string `json:"label,omitempty"`
+	Scope  string `json:"scope"`
+}
+
+func (e waiting) String() string {
+	label := ""
+	if e.Label != "" {
+		label = fmt.Sprintf(" (%q)", e.Label)
+	}
+	return fmt.Sprintf("waiting for the lock: device %s%s holds it, scope %s", e.Device, label, e.Scope)
+}
+
+// committed: what this device reflected in a transaction is visible to the others.
+type committed struct {
+	Event    string `json:"event"`
+	Scope    string `json:"scope"`
+	Messages int    `json:"messages"`
+}
+
+func (e committed) String() string {
+	return fmt.Sprintf("committed: %d messages, scope %s", e.Messages, e.Scope)
+}
+
 // unreflected: a line from standard input was not reflected, or nobody knows.
 type unreflected struct {
 	Event string `json:"event"`

@@ -38,12 +38,13 @@ func exitCode(err error) int {
 	var unreachable *client.UnreachableError
 	var lost *client.LostError
 	var unknown *client.UnknownError
+	var rejected *client.RejectedError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &wrong):
 		return exitUsage
-	case errors.As(err, &closed):
+	case errors.As(err, &closed), errors.As(err, &rejected):
 		return exitFailed
 	case errors.As(err, &unreachable):
 		if unreachable.Status == http.StatusBadRequest {
@@ -61,8 +62,16 @@ func describe(err error) string {
 	var closed *client.CloseError
 	var unreachable *client.UnreachableError
 	var unknown *client.UnknownError
+	var rejected *client.RejectedError
+	var transaction *transactionError
 	text := err.Error()
 	switch {
+	case errors.As(err, &transaction):
+		return transaction.outcome + ": " + describe(transaction.reason)
+	case errors.As(err, &rejected):
+		return fmt.Sprintf("transaction: was not begun: device %s holds the lock (scope %s): try again when it is done, or wait "+
+			"longer (--wait); the server takes the lock from it when its time is over, or when it leaves",
+			formatDeviceID(rejected.Holder), scopeName(rejected.Scope))
 	case errors.As(err, &closed):
 		text = fmt.Sprintf("refused by the server with %d (%v)", uint16(closed.Code), closed.Code)
 		if closed.Reason != "" {
@@ -88,6 +97,8 @@ func adviceFor(code d2m.CloseCode) string {
 	switch code {
 	case d2m.CloseNormal, d2m.CloseGoingAway:
 		return "try again when it runs again"
+	case d2m.CloseTransactionExpired:
+		return "the lock's time was over (--ttl, and the server's max-transaction-ttl); begin again"
 	case d2m.CloseProtocolError:
 		return "the device file, or this version of the program, does not fit this server"
 	case d2m.CloseUnsupportedVersion:

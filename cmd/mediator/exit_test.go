@@ -10,6 +10,7 @@ import (
 
 	"openmediator/client"
 	"openmediator/d2m"
+	"openmediator/devicekeys"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -32,6 +33,16 @@ func TestExitCodes(t *testing.T) {
 		{&client.UnreachableError{Status: 404, Text: "nothing\nhere"}, 3, []string{`404, "nothing\nhere"`, "is this the URL of a mediator?"}},
 		{&client.UnreachableError{Status: 400, Text: "low-order point"}, 1, []string{"400"}},
 		{&client.ProtocolError{Err: errors.New("odd")}, 1, []string{"violates the protocol"}},
+		{&client.RejectedError{Holder: 0xbad, Scope: devicekeys.ScopeNewDevice, Err: errNoAnswer}, 1,
+			[]string{"was not begun", "device 0000000000000bad holds the lock (scope new-device)", "--wait"}},
+		{outcomeOf(&client.AbortedError{Err: &client.CloseError{Code: d2m.CloseTransactionExpired}}), 1,
+			[]string{"nothing of it has happened: ", "4011", "--ttl"}},
+		{outcomeOf(&client.AbortedError{Err: &client.CloseError{Code: d2m.CloseProtocolError, Reason: "staged"}}), 1,
+			[]string{"nothing of it has happened; if it was too large, reflect less", "4010", `"staged"`}},
+		{outcomeOf(&client.AbortedError{Err: &client.LostError{Err: io.EOF}}), 3, []string{"nothing of it has happened: ", "EOF"}},
+		{outcomeOf(&client.UnknownError{Err: &client.LostError{Err: io.EOF}}), 3, []string{"possibly committed", "another device", "EOF"}},
+		{outcomeOf(&client.UnknownError{Err: &client.CloseError{Code: d2m.CloseInternal}}), 1, []string{"possibly committed", "1011"}},
+		{outcomeOf(&client.UnknownError{Err: errNoAnswer}), 3, []string{"possibly committed", "has not answered"}},
 	} {
 		if code := exitCode(test.err); code != test.code {
 			t.Errorf("%v: exit code %d, want %d", test.err, code, test.code)
@@ -48,7 +59,7 @@ func TestExitCodes(t *testing.T) {
 func TestEachRefusalSaysWhatToDo(t *testing.T) {
 	general := adviceFor(4999)
 	for _, code := range []d2m.CloseCode{d2m.CloseProtocolError, d2m.CloseUnsupportedVersion, d2m.CloseDeviceLimit,
-		d2m.CloseReplaced, d2m.CloseDropped, d2m.CloseQueueLimit, d2m.CloseSlotState} {
+		d2m.CloseReplaced, d2m.CloseDropped, d2m.CloseQueueLimit, d2m.CloseSlotState, d2m.CloseTransactionExpired} {
 		err := &client.CloseError{Code: code}
 		if exitCode(err) != exitFailed || !strings.Contains(describe(err), fmt.Sprint(uint16(code))) || adviceFor(code) == general {
 			t.Errorf("%d: %s", code, describe(err))

@@ -101,6 +101,10 @@ func (s *settings) check() error {
 		return usage("max-group-bytes: %d bytes are less than max-queue-bytes, %d; raise the one or lower the other",
 			group.GroupBytes, group.QueueBytes)
 	}
+	if s.server.StagedBytes < s.server.Group.StagedBytes {
+		return usage("max-staged-bytes: %d bytes are less than max-transaction-bytes, %d; raise the one or lower the other",
+			s.server.StagedBytes, s.server.Group.StagedBytes)
+	}
 	return nil
 }
 
