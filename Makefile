@@ -3,7 +3,7 @@ FUZZTIME ?= 30s
 
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help test race vet integration fuzz bench
+.PHONY: help test race model mutate vet integration fuzz bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## /\1\t/p' Makefile | expand -t 13
@@ -13,6 +13,12 @@ test: ## run the tests; they need Go alone
 
 race: ## run the tests with the race detector, which needs a C compiler
 	$(GO) test -race ./...
+
+model: ## run millions of steps of random histories against the naive model
+	$(GO) test ./devicegroup -run 'TestModel$$' -count=1 -timeout 30m -model.steps=3000000
+
+mutate: ## break each rule of the core on purpose and see that a test finds out; it needs git
+	$(GO) run ./internal/mutate
 
 vet: ## look for mistakes with go vet and staticcheck, in the integration tests too
 	$(GO) vet ./...
