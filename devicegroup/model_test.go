@@ -13,7 +13,7 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("model.seed", 1, "seed of the first random history; 0 takes the clock's")
-	modelSteps = flag.Int("model.steps", 200_000, "how many steps the random histories have together")
+	modelSteps = flag.Int("model.steps", normalSteps, "how many steps the random histories have together")
 )
 
 // enoughSteps is from how many steps on every case must have been reached.
