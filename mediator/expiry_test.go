@@ -1,8 +1,10 @@
 package mediator_test
 
 import (
+	"io"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"openmediator/d2m"
@@ -159,6 +161,29 @@ func TestB34_StoreFailsMeanwhile(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A group that fails and is claimed again while one of its connections is still closing expires its slots in time.
+func TestB34_ClaimedAgainWhileClosing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		id := newIdentity(t)
+		closing := s.loginWire(id, 1, d2m.SlotNew) // it does not answer a Close frame
+		go io.Copy(io.Discard, closing.Conn)
+		s.loginVolatile(id, 2).leaveAtOnce()
+		expires := time.Now().Add(10 * time.Minute)
+		time.Sleep(9*time.Minute + 30*time.Second)
+		s.failNext(memstore.OpCommit, id.group, func() error { return reflect.ErrUnavailable })
+		closing.message(d2m.SetSharedDeviceData{Data: []byte("shared")})
+		synctest.Wait()
+		d, _ := s.login(id, 3, d2m.SlotNew)
+		expect[d2m.RolePromotedToLeader](d.device)
+		time.Sleep(time.Until(expires.Add(2 * time.Second)))
+		d.send(d2m.GetDevicesInfo{})
+		if info := expect[d2m.DevicesInfo](d.device); len(info.Devices) != 2 {
+			t.Errorf("%d devices, want those that are not volatile: 2", len(info.Devices))
+		}
+	})
 }
 
 // While the store cannot be read the server tries again, and not all the time.

@@ -267,7 +267,8 @@ func (g *group) settleOf(core *devicegroup.Group) {
 	}
 	if core.Failed() {
 		g.abandon()
-		g.groups.alarms.set(g.id, time.Now().Add(retryAfter)) // what was due may not have been stored (B34)
+		g.alarm = time.Now().Add(retryAfter) // what was due may not have been stored (B34)
+		g.groups.alarms.set(g.id, g.alarm)
 		return
 	}
 	if leader := core.Probe(); leader != nil {
