@@ -340,3 +340,26 @@ func TestB43_LogSaysWhy(t *testing.T) {
 		})
 	}
 }
+
+// What is stored of one group makes no sense: the server starts, says so, and refuses the devices of that group alone.
+func TestB43_UnreadableGroup(t *testing.T) {
+	store, id := memstore.New(), newIdentity(t)
+	snapshot, err := store.Claim(id.group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := &reflect.Batch{Group: id.group, Epoch: snapshot.Epoch, State: []byte("no state")}
+	if err := store.Commit([]*reflect.Batch{batch})[0]; err != nil {
+		t.Fatal(err)
+	}
+	log, config := new(logBuffer), mediator.DefaultConfig()
+	config.Log = zerolog.New(log)
+	s := startServer(t, newTCPListener(t), store, config)
+	if n := len(log.lines("cannot be read")); n != 1 {
+		t.Errorf("the log says %d times at the start that a group cannot be read", n)
+	}
+	s.refused(id, 1, d2m.SlotExisting, d2m.CloseInternal)
+	if d, _ := s.login(newIdentity(t), 1, d2m.SlotNew); d.info.SlotState != d2m.SlotNew {
+		t.Error("another group is not served")
+	}
+}

@@ -50,10 +50,13 @@ func (gs *groups) restoreAlarms() error {
 	s := gs.server
 	return s.store.Groups(func(id d2m.GroupID, state []byte) error {
 		at, ok, err := devicegroup.StoredDeadline(s.config.Group, state, s.leftAt())
-		if ok {
+		switch {
+		case err != nil:
+			s.logUnreadable(id)
+		case ok:
 			gs.alarms.set(id, at)
 		}
-		return err
+		return nil
 	})
 }
 
@@ -122,7 +125,8 @@ func (g *group) claim() error {
 	}
 	g.core, err = devicegroup.New(g.id, s.config.Group, snapshot, s.leftAt())
 	if err != nil {
-		s.storeFailed(err)
+		s.store.Release(g.id, snapshot.Epoch)
+		s.logUnreadable(g.id)
 		return internalError("storage is not readable")
 	}
 	return nil

@@ -120,6 +120,11 @@ func (s *Server) logStoreFailed(err error) {
 	}
 }
 
+// logUnreadable logs that what is stored of a group makes no sense: its devices are refused, and nobody else's.
+func (s *Server) logUnreadable(group d2m.GroupID) {
+	s.device(s.config.Log.Error(), group).Msg("what is stored of a group cannot be read: its devices are refused")
+}
+
 // storeWorks notes that the store did what it was asked, after it had failed.
 func (s *Server) storeWorks() {
 	if s.failing.Load() && s.failing.Swap(false) {
