@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,11 +18,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-// runAsMediator makes the test binary the program. It is set for all processes that the tests start.
+// runAsMediator makes the test binary the program. It is set for all processes that the tests start; those that fuzzing
+// starts stay tests.
 const runAsMediator = "RUN_AS_MEDIATOR"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(runAsMediator) != "" {
+	if os.Getenv(runAsMediator) != "" && !slices.Contains(os.Args, "-test.fuzzworker") {
 		main()
 	}
 	os.Setenv(runAsMediator, "1")
