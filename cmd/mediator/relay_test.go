@@ -24,6 +24,7 @@ type relayServer struct {
 	upstream string // http URL of the server
 	devices  []d2m.DeviceID
 	logins   map[d2m.DeviceID]int
+	last     map[d2m.DeviceID]<-chan struct{} // closed when the device's last connection has ended on both sides
 }
 
 // session is whose connection it is: the first device that logs in has number 1, and so has its first login.
@@ -41,7 +42,7 @@ func newRelayServer(t *testing.T, tamper tamper) *relayServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relayServer{processServer: server, tamper: tamper, logins: make(map[d2m.DeviceID]int)}
+	r := &relayServer{processServer: server, tamper: tamper, logins: make(map[d2m.DeviceID]int), last: make(map[d2m.DeviceID]<-chan struct{})}
 	r.relay = httptest.NewServer(r)
 	t.Cleanup(func() {
 		server.close()
@@ -74,6 +75,8 @@ func (r *relayServer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	defer device.CloseNow()
+	ended := make(chan struct{})
+	defer close(ended)
 	server.SetReadLimit(d2m.MaxMessageSize)
 	device.SetReadLimit(d2m.MaxMessageSize)
 
@@ -86,7 +89,7 @@ func (r *relayServer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 				mu.Lock()
 				defer mu.Unlock()
 				var err error
-				of, err = r.login(frame)
+				of, err = r.login(frame, ended)
 				return [][]byte{frame}, err
 			}
 			return [][]byte{frame}, nil
@@ -100,11 +103,15 @@ func (r *relayServer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	back.Wait()
 }
 
-// login counts a login.
-func (r *relayServer) login(frame []byte) (session, error) {
+// login counts a login, of a connection that closes ended at its end. It waits for the end of the device's connection
+// before, so that the server has taken what came on that one, as it would have without a relay.
+func (r *relayServer) login(frame []byte, ended <-chan struct{}) (session, error) {
 	hello, err := d2m.ParseClientHello(frame[d2m.HeaderSize:])
 	if err != nil {
 		return session{}, err
+	}
+	if before := r.replaceLast(hello.DeviceID, ended); before != nil {
+		<-before
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,6 +119,14 @@ func (r *relayServer) login(frame []byte) (session, error) {
 		r.devices = append(r.devices, hello.DeviceID)
 	}
 	return session{1 + slices.Index(r.devices, hello.DeviceID), r.logins[hello.DeviceID]}, nil
+}
+
+func (r *relayServer) replaceLast(device d2m.DeviceID, ended <-chan struct{}) (before <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before = r.last[device]
+	r.last[device] = ended
+	return before
 }
 
 // pump passes frames on until the end, and passes the end on.
