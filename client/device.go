@@ -115,10 +115,11 @@ func (d *Device) Err() error {
 
 // ended is Err, but tells of a Close before it is done.
 func (d *Device) ended() error {
+	closing := d.ctx.Err() != nil // asked first: the end cancels it, too, when Err knows the reason
 	if err := d.Err(); err != nil {
 		return err
 	}
-	if d.ctx.Err() != nil {
+	if closing {
 		return ErrClosed
 	}
 	return nil
