@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"openmediator/d2m"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
@@ -242,10 +244,9 @@ func TestB38_AnswersDoNotStarveTheQueue(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := startInBubble(t)
 		d := s.overtaken(newIdentity(t))
-		asked := 0
+		d.send(d2m.GetDevicesInfo{}) // one at least, before anything is read
 		go func() {
-			for d.ws.Write(t.Context(), 2, d2m.GetDevicesInfo{}.Append(nil)) == nil {
-				asked++
+			for d.ws.Write(t.Context(), websocket.MessageBinary, d2m.GetDevicesInfo{}.Append(nil)) == nil {
 			}
 		}()
 		answers, reflected := 0, 0
