@@ -101,6 +101,7 @@ func session(t *testing.T, privacy mediator.Privacy) (log *logBuffer, id identit
 	for i := range 7 {
 		d.reflect(d2m.ReflectID(i), []byte(secretText))
 		other.send(d2m.ReflectedAck{ID: expect[d2m.Reflected](other.device).ID})
+		other.barrier() // else its queue may reach the limit as well
 	}
 	s.refused(id, secretDevice+1, d2m.SlotNew, d2m.CloseSlotState)
 	s.refused(id, secretDevice+9, d2m.SlotExisting, d2m.CloseSlotState)
