@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"golang.org/x/crypto/nacl/secretbox"
+
+	"openmediator/kdf"
 )
 
 // Respond answers a ServerHello: it returns nonce 24 · box 48 for ClientHello.
@@ -81,11 +83,10 @@ func sharedKey(secret *ecdh.PrivateKey, public [32]byte) (key [32]byte, err erro
 	if err != nil {
 		return key, err
 	}
-	shared, err := secret.ECDH(peer)
-	if err != nil {
+	if key, err = kdf.SharedKey(secret, peer); err != nil {
 		return key, errors.New("is a low-order point")
 	}
-	return hsalsa20((*[32]byte)(shared)), nil
+	return key, nil
 }
 
 // sealChallenge puts the challenge into a box. That is a function of its inputs,

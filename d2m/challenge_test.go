@@ -11,6 +11,8 @@ import (
 	"testing/iotest"
 
 	"golang.org/x/crypto/nacl/box"
+
+	"openmediator/kdf"
 )
 
 // verifierOf is a Verifier with the secrets of a vector.
@@ -74,7 +76,7 @@ func TestB5_WrongResponses(t *testing.T) {
 
 	// With a low-order point the key is known to all, whatever the secret is.
 	hello := verifier.Hello()
-	for _, key := range [][32]byte{{}, hsalsa20(new([32]byte))} {
+	for _, key := range [][32]byte{{}, kdf.HSalsa20(new([32]byte))} {
 		response := sealChallenge(&key, hello.Challenge, new([24]byte))
 		refused("low-order group with a key that all know", GroupID{}, response[:])
 	}

@@ -1,5 +1,5 @@
-// Package kdf is BLAKE2b with key, salt and personal, by which the protocol
-// derives its keys.
+// Package kdf derives the protocol's keys: with BLAKE2b that has key, salt and
+// personal, and between two X25519 keys as NaCl's box does.
 //
 // golang.org/x/crypto/blake2b has neither salt nor personal as a parameter. All
 // parameters of BLAKE2b (RFC 7693, section 2.5 and the BLAKE2 paper, section
