@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"openmediator/chatproxy"
 	"openmediator/devicegroup"
 )
 
@@ -19,6 +20,8 @@ type Config struct {
 	MaxConnections   int           // open at once, closing ones included
 	TailBytes        int           // stored messages kept in memory, of all groups together
 	StagedBytes      int           // of all transactions together, each message counted 64 bytes more (B26)
+
+	Chat chatproxy.Config // how the chat servers are reached; the zero value knows none
 
 	Privacy Privacy
 	Log     zerolog.Logger

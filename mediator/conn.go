@@ -9,6 +9,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"openmediator/chatproxy"
 	"openmediator/d2m"
 	"openmediator/devicegroup"
 )
@@ -43,6 +44,9 @@ type conn struct {
 	registered bool               // the group decides what is sent, and when it ends
 	writing    bool               // the writer runs
 	dirty      bool               // there is something for the writer to look at
+	admitted   bool               // ServerInfo is on its way: the chat server may be connected to
+	chat       *chatproxy.Session // nil until the device sends something for the chat server
+	left       bool               // the group has the device no more; no chat is opened
 	early      devicegroup.Frames // before registration
 	close      *devicegroup.Close // decided by this side, without the group
 	pingDue    bool
@@ -172,12 +176,6 @@ func (c *conn) handle(m *message) error {
 		return c.proxy(payload)
 	}
 	c.group.receive(c, m.data)
-	return nil
-}
-
-// proxy takes bytes for the chat server.
-func (c *conn) proxy([]byte) error {
-	c.end(devicegroup.Close{Code: d2m.CloseChatServerUnreachable, Reason: "no chat server is configured"})
 	return nil
 }
 

@@ -217,6 +217,7 @@ func (g *group) end(c *conn, why devicegroup.Close) {
 
 // over notes that nothing can be sent on c, or nothing read from it, any more.
 func (g *group) over(c *conn) {
+	c.leaveChat()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c.core.End(time.Now(), c.member)
@@ -258,7 +259,13 @@ func (g *group) settle() { g.settleOf(g.core) }
 // settleOf is settle for a core that may have failed meanwhile.
 func (g *group) settleOf(core *devicegroup.Group) {
 	s := g.groups.server
-	for _, member := range core.Woken() {
+	woken := core.Woken()
+	for _, member := range woken {
+		if !member.Registered() {
+			member.Handle.(*conn).leaveChat() // before a newer connection gets its ServerInfo (B9)
+		}
+	}
+	for _, member := range woken {
 		c := member.Handle.(*conn)
 		c.unblock()
 		c.wake()

@@ -92,6 +92,15 @@ func (s *Server) logClose(c *conn, why devicegroup.Close) {
 	s.connection(s.config.Log.Info(), c).Uint16("code", uint16(why.Code)).Str("reason", why.Reason).Msg("connection closed")
 }
 
+// logChatEnd logs why a session with the chat server ended: the kind, for the cause holds addresses.
+func (s *Server) logChatEnd(c *conn, cause error) {
+	kind := networkErrorKind(cause)
+	if kind == "" {
+		kind = "none"
+	}
+	s.connection(s.config.Log.Debug(), c).Str("cause", kind).Msg("chat server connection ended")
+}
+
 func (s *Server) logDead(c *conn) {
 	s.connection(s.config.Log.Info(), c).Msg("leader gives no sign of life")
 }

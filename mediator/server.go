@@ -16,6 +16,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"openmediator/chatproxy"
 	"openmediator/d2m"
 	"openmediator/devicegroup"
 	"openmediator/reflect"
@@ -40,6 +41,7 @@ type Server struct {
 	// key of the pseudonyms of this start (B42)
 	pseudonyms [32]byte
 	groups     *groups
+	chat       *chatproxy.Proxy
 	pinger     *pinger
 	logins     chan struct{} // as many tokens as logins are checked at once
 	stop       chan struct{} // closed by Shutdown
@@ -69,6 +71,7 @@ func New(store reflect.Store, config Config) (*Server, error) {
 		config:      config,
 		store:       store,
 		random:      rand.Reader,
+		chat:        chatproxy.New(config.Chat),
 		pinger:      newPinger(config.PingInterval),
 		logins:      make(chan struct{}, runtime.GOMAXPROCS(0)),
 		stop:        make(chan struct{}),
@@ -251,6 +254,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		c.end(shutdown)
 	}
 	err := s.awaitConnections(ctx)
+	s.chat.Wait(ctx)
+	s.chat.Close()
 	s.pinger.close()
 	s.groups.close()
 	s.tasks.Wait()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"openmediator/chatproxy"
 	"openmediator/devicegroup"
 	"openmediator/reflect"
 )
@@ -85,34 +86,49 @@ func (c *conn) writeTurn(out *devicegroup.Output) (ended bool) {
 // reader says how the connection ends.
 func (c *conn) collect(out *devicegroup.Output) (more bool) {
 	c.out.collect()
-	early, why, registered, ping := c.takeOwn()
-	if ping {
+	own := c.takeOwn()
+	if own.ping {
 		c.out.append(pingFrame...)
 	}
-	taken := c.sendFrames(&early)
 	out.Reset()
-	if registered {
+	taken, chatting := c.sendFrames(&own.early), false
+	if taken && own.chat != nil {
+		chatting, taken = c.sendChat(own.chat)
+	}
+	if own.registered {
 		c.group.next(c, out)
+		if !c.informed && len(out.Ends) > 0 {
+			c.startChat()
+		}
 		taken = taken && c.sendFrames(&out.Frames) && c.sendFetched(out)
 	}
-	more = taken && !out.Empty()
+	more = taken && (chatting || !out.Empty())
 	if out.Close == nil {
-		out.Close = why
+		out.Close = own.close
 	}
 	return more
 }
 
+// own is what a connection has to send without its group, and what it asks then.
+type own struct {
+	early      devicegroup.Frames
+	close      *devicegroup.Close
+	ping       bool
+	chat       *chatproxy.Session
+	registered bool
+}
+
 // takeOwn takes what the connection has to send without its group.
-func (c *conn) takeOwn() (early devicegroup.Frames, why *devicegroup.Close, registered, ping bool) {
+func (c *conn) takeOwn() own {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	early, c.early = c.early, devicegroup.Frames{}
-	ping, c.pingDue = c.pingDue, false
-	if ping {
+	o := own{c.early, c.close, c.pingDue, c.chat, c.registered}
+	c.early, c.pingDue = devicegroup.Frames{}, false
+	if o.ping {
 		c.pinged = time.Now()
 		c.unanswered++
 	}
-	return early, c.close, c.registered, ping
+	return o
 }
 
 // sendFrames hands frames to the library. It reports false if that takes none any more.

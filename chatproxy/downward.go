@@ -1,0 +1,111 @@
+package chatproxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"openmediator/d2m"
+)
+
+// errLeft ends reading for a device that has gone.
+var errLeft = errors.New("device has left")
+
+// receive brings the device what the chat server sends, and returns how that ended. When the device has left, it reads on
+// and discards: a socket that is closed while something arrives sends a reset, which would eat what was sent last.
+func (s *Session) receive(conn net.Conn) End {
+	in := newInput()
+	defer in.release()
+	timed := false // a unit has begun and has to be complete in time
+	for {
+		readErr := in.read(conn)
+		took, err := s.deliverAll(in)
+		switch {
+		case errors.Is(err, errLeft):
+			conn.SetReadDeadline(time.Time{})
+			io.Copy(io.Discard, conn)
+			return End{Cause: errLeft}
+		case err != nil:
+			return End{Code: d2m.CloseChatServerInternal, Reason: "chat server announced a frame that is too large", Cause: err}
+		case readErr != nil:
+			return endOf(readErr)
+		}
+		switch begun := in.makeRoom(); {
+		case begun && (took || !timed):
+			timed = true
+			conn.SetReadDeadline(time.Now().Add(unitTimeout))
+		case !begun && timed:
+			timed = false
+			conn.SetReadDeadline(time.Time{})
+		}
+	}
+}
+
+// endOf says how a session ends whose connection cannot be read any more.
+func endOf(err error) End {
+	switch {
+	case errors.Is(err, io.EOF):
+		return End{Code: d2m.CloseChatServerClosed, Reason: "chat server closed its connection"}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return End{Code: d2m.CloseChatServerInternal, Reason: "chat server did not complete what it began to send", Cause: err}
+	}
+	return End{Code: d2m.CloseChatServerClosed, Reason: "connection to the chat server was lost", Cause: err}
+}
+
+// deliverAll hands on the units that are there as a whole, and says whether there were any.
+func (s *Session) deliverAll(in *input) (took bool, err error) {
+	for {
+		unit, err := in.next()
+		if err != nil || len(unit) == 0 {
+			return took, err
+		}
+		if !s.deliver(unit) {
+			return took, errLeft
+		}
+		took = true
+	}
+}
+
+// deliver keeps a unit for Take, and waits while too much is there that the device has not taken. It reports false if the
+// device has left.
+func (s *Session) deliver(unit []byte) bool {
+	s.mu.Lock()
+	for s.waiting() > 0 && s.waiting()+len(unit) > maxWaiting && !s.left {
+		s.changed.Wait()
+	}
+	if s.left {
+		s.mu.Unlock()
+		return false
+	}
+	first := len(s.down.ends) == 0
+	s.down.data = d2m.Proxy{Data: unit}.Append(s.down.data)
+	s.down.ends = append(s.down.ends, len(s.down.data))
+	s.mu.Unlock()
+	if first {
+		s.device.Wake()
+	}
+	return true
+}
+
+// waiting is how many bytes are on their way to the device: those that Take gave last may not be sent yet. s.mu is held.
+func (s *Session) waiting() int { return len(s.down.data) + len(s.taken.data) }
+
+// Take returns D2M messages for the device, one unit of the chat server in each, and where each ends. They may be used
+// until the next Take, which tells that they are with the kernel: until then they count against the bound. With no
+// messages, end tells that the session has ended; nothing comes behind it.
+func (s *Session) Take() (data []byte, ends []int, end *End) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down, s.taken = units{s.taken.data[:0], s.taken.ends[:0]}, s.down
+	s.changed.Broadcast()
+	if len(s.taken.ends) == 0 {
+		s.down, s.taken = units{}, units{}
+		end = s.end
+		if end != nil {
+			stopTimer(s.overdue)
+		}
+	}
+	return s.taken.data, s.taken.ends, end
+}

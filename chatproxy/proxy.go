@@ -1,0 +1,105 @@
+package chatproxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"openmediator/d2m"
+)
+
+// Limits of a session (B37, B38).
+const (
+	dialTimeout    = 10 * time.Second // until the chat server is reached
+	unitTimeout    = 60 * time.Second // for a unit of the chat server that has begun to be complete
+	stallTimeout   = 60 * time.Second // for the chat server to take something of what waits for it
+	deliverTimeout = 60 * time.Second // for the device to take what the chat server sent before it closed
+	leaveTimeout   = 5 * time.Second  // for the chat server to take what the device sent before it went
+
+	// maxWaiting is how many bytes wait in each direction before the side that sends them waits, too.
+	maxWaiting = 64 << 10
+)
+
+// Config says how chat servers are reached.
+type Config struct {
+	Upstreams *Upstreams
+	SOCKS     string     // HOST:PORT of a SOCKS5 proxy, which resolves the names; empty: none
+	Local     netip.Addr // the address that connections come from; the zero value leaves it to the system
+
+	// Dial replaces the network, for tests; nil otherwise.
+	Dial func(ctx context.Context, address, isolation string) (net.Conn, error)
+}
+
+// Proxy opens sessions. Its methods may be called by several goroutines.
+type Proxy struct {
+	// fixed
+	upstreams *Upstreams
+	dial      func(ctx context.Context, address, isolation string) (net.Conn, error)
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup // all goroutines of sessions
+}
+
+// New returns a Proxy.
+func New(c Config) *Proxy {
+	p := &Proxy{upstreams: c.Upstreams, dial: c.Dial}
+	if p.upstreams == nil {
+		p.upstreams = new(Upstreams)
+	}
+	if p.dial == nil {
+		p.dial = newDialer(&c).dial
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// Close cuts all sessions off and returns when nothing of them is left. Leave them first; no session is opened any more.
+func (p *Proxy) Close() {
+	p.cancel()
+	p.tasks.Wait()
+}
+
+// Wait returns when all sessions have ended that were left, or when ctx ends.
+func (p *Proxy) Wait(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		p.tasks.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// ErrNoUpstream tells that no chat server is configured for a server group.
+var ErrNoUpstream = errors.New("no chat server for this server group")
+
+// Device is the other side of a session. Its methods must not block, and must not call the session's.
+type Device interface {
+	Wake()    // Take has something new
+	Overdue() // the device has not taken in time what the chat server sent before its end (B37)
+}
+
+// End is how a session ended, and how the device's connection is to be closed.
+type End struct {
+	Code   d2m.CloseCode // 4000, 4001 or 4009
+	Reason string        // for the device: no more than it knows already
+	Cause  error         // private: may hold addresses; nil if the chat server closed in order
+}
+
+// Open makes a session for a device of a server group. It does not connect before [Session.Start]. Sessions with the same
+// isolation may be seen to belong together by a SOCKS proxy, and others not. The error is [ErrNoUpstream].
+func (p *Proxy) Open(serverGroup, isolation string, device Device) (*Session, error) {
+	address, ok := p.upstreams.Address(serverGroup)
+	if !ok {
+		return nil, ErrNoUpstream
+	}
+	s := &Session{proxy: p, address: address, isolation: isolation, device: device}
+	s.changed.L = &s.mu
+	return s, nil
+}
