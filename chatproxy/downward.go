@@ -71,6 +71,9 @@ func (s *Session) deliverAll(in *input) (took bool, err error) {
 // deliver keeps a unit for Take, and waits while too much is there that the device has not taken. It reports false if the
 // device has left.
 func (s *Session) deliver(unit []byte) bool {
+	if s.downRate.WaitN(s.ctx, len(unit)) != nil {
+		return false
+	}
 	s.mu.Lock()
 	for s.waiting() > 0 && s.waiting()+len(unit) > maxWaiting && !s.left {
 		s.changed.Wait()

@@ -8,20 +8,25 @@ import (
 	"openmediator/d2m"
 )
 
+// Sizes of the buffer for what comes from a chat server, in bytes: while little does, while much does, and for a unit that
+// does not fit otherwise.
 const (
-	idleBufferSize = 512     // of a session that hears little, bytes
-	bufferSize     = 1 << 16 // holds the largest unit
+	idleSize  = 512
+	busySize  = 16 << 10
+	largeSize = 64 << 10 // holds the largest unit
 )
 
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+var (
+	busyBuffers  = sync.Pool{New: func() any { return new([busySize]byte) }}
+	largeBuffers = sync.Pool{New: func() any { return new([largeSize]byte) }}
+)
 
 // input is what has come from the chat server and is not delivered.
 type input struct {
 	framer     *csp.Framer
-	idle       [idleBufferSize]byte
-	large      *[bufferSize]byte // in use instead of idle while much arrives
-	buffer     []byte            // either of them
-	start, end int               // of what is in it
+	idle       [idleSize]byte
+	buffer     []byte // idle, or one from a pool
+	start, end int    // of what is in it
 }
 
 func newInput() *input {
@@ -45,18 +50,16 @@ func (in *input) next() (unit []byte, err error) {
 	return unit, err
 }
 
-// makeRoom moves what is left to the front, of a large buffer if the small one was full, and of the small one once little
-// arrives. It says whether a unit has begun.
+// makeRoom moves what is left to the front of a buffer that has room behind it. It says whether a unit has begun.
 func (in *input) makeRoom() (begun bool) {
 	rest := in.buffer[in.start:in.end]
 	switch {
-	case in.large == nil && in.end == idleBufferSize:
-		in.large = buffers.Get().(*[bufferSize]byte)
-		in.buffer = in.large[:]
-		copy(in.buffer, rest)
-	case in.large != nil && in.end < idleBufferSize:
-		copy(in.idle[:], rest)
-		in.release()
+	case len(rest) == busySize:
+		in.moveTo(largeBuffers.Get().(*[largeSize]byte)[:], rest)
+	case len(in.buffer) == idleSize && in.end == idleSize:
+		in.moveTo(busyBuffers.Get().(*[busySize]byte)[:], rest)
+	case len(in.buffer) > idleSize && in.end < idleSize:
+		in.moveTo(in.idle[:], rest)
 	default:
 		copy(in.buffer, rest)
 	}
@@ -64,10 +67,19 @@ func (in *input) makeRoom() (begun bool) {
 	return len(rest) > 0
 }
 
-// release gives the large buffer back.
+func (in *input) moveTo(buffer, rest []byte) {
+	copy(buffer, rest)
+	in.release()
+	in.buffer = buffer
+}
+
+// release gives a buffer back to its pool.
 func (in *input) release() {
-	if in.large != nil {
-		buffers.Put(in.large)
-		in.large, in.buffer = nil, in.idle[:]
+	switch len(in.buffer) {
+	case busySize:
+		busyBuffers.Put((*[busySize]byte)(in.buffer))
+	case largeSize:
+		largeBuffers.Put((*[largeSize]byte)(in.buffer))
 	}
+	in.buffer = in.idle[:]
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"openmediator/d2m"
 )
 
@@ -19,8 +21,13 @@ const (
 	deliverTimeout = 60 * time.Second // for the device to take what the chat server sent before it closed
 	leaveTimeout   = 5 * time.Second  // for the chat server to take what the device sent before it went
 
-	// maxWaiting is how many bytes wait in each direction before the side that sends them waits, too.
-	maxWaiting = 64 << 10
+	// maxWaiting is how many bytes wait for a device, or for the connection to the chat server, before the side that
+	// sends them waits, too. A unit or message that is larger waits alone.
+	maxWaiting = 16 << 10
+
+	// rateBurst is how many bytes go at full speed before Config.Rate holds, in each direction. It has to be above the
+	// largest unit and the largest message.
+	rateBurst = 1 << 20
 )
 
 // Config says how chat servers are reached.
@@ -28,6 +35,10 @@ type Config struct {
 	Upstreams *Upstreams
 	SOCKS     string     // HOST:PORT of a SOCKS5 proxy, which resolves the names; empty: none
 	Local     netip.Addr // the address that connections come from; the zero value leaves it to the system
+
+	// Rate is how many bytes per second a session carries in each direction, after the first MiB; 0: no limit. Whoever
+	// sends more waits, so that some who flood do not take the processor from all others (B38).
+	Rate int
 
 	// Dial replaces the network, for tests; nil otherwise.
 	Dial func(ctx context.Context, address, isolation string) (net.Conn, error)
@@ -38,6 +49,7 @@ type Proxy struct {
 	// fixed
 	upstreams *Upstreams
 	dial      func(ctx context.Context, address, isolation string) (net.Conn, error)
+	rate      rate.Limit
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -46,7 +58,10 @@ type Proxy struct {
 
 // New returns a Proxy.
 func New(c Config) *Proxy {
-	p := &Proxy{upstreams: c.Upstreams, dial: c.Dial}
+	p := &Proxy{upstreams: c.Upstreams, dial: c.Dial, rate: rate.Inf}
+	if c.Rate > 0 {
+		p.rate = rate.Limit(c.Rate)
+	}
 	if p.upstreams == nil {
 		p.upstreams = new(Upstreams)
 	}
@@ -99,7 +114,15 @@ func (p *Proxy) Open(serverGroup, isolation string, device Device) (*Session, er
 	if !ok {
 		return nil, ErrNoUpstream
 	}
-	s := &Session{proxy: p, address: address, isolation: isolation, device: device}
+	s := &Session{
+		proxy:     p,
+		address:   address,
+		isolation: isolation,
+		device:    device,
+		upRate:    rate.NewLimiter(p.rate, rateBurst),
+		downRate:  rate.NewLimiter(p.rate, rateBurst),
+	}
+	s.ctx, s.leave = context.WithCancel(p.ctx)
 	s.changed.L = &s.mu
 	return s, nil
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"openmediator/d2m"
 )
 
@@ -17,21 +19,23 @@ type Session struct {
 	address   string
 	isolation string
 	device    Device
+	ctx       context.Context // ends when the device has left or the session has ended
+	leave     context.CancelFunc
+	upRate    *rate.Limiter
+	downRate  *rate.Limiter
 
 	mu       sync.Mutex
-	changed  sync.Cond // signalled when something is taken in either direction, and at the end
+	changed  sync.Cond // signalled when something is taken in either direction, and when the session is left or ends
 	started  bool      // may connect
 	running  bool      // connects or is connected
 	left     bool      // the device has gone
-	upstream net.Conn  // nil before it is connected and after its end
+	upstream net.Conn  // nil until what was sent before it was connected is written, and after its end
+	early    []byte    // from the device, until then
+	writing  bool      // a Send is at it
 	cut      context.CancelFunc
 	stalled  bool // the chat server takes nothing
 	end      *End
 	overdue  *time.Timer // runs from the end until the device has taken all, or has left
-
-	up     []byte // from the device, to be written
-	flying int    // of it, how much is being written
-	writes bool   // a goroutine is at it
 
 	down  units // from the chat server, for Take
 	taken units // what Take gave last
@@ -43,27 +47,23 @@ type units struct {
 	ends []int // where each ends
 }
 
-// Send takes bytes from the device for the chat server; data stays the caller's. It waits while more than 64 KiB wait to
-// be written, until the device has left or the session has ended; then it does nothing.
-func (s *Session) Send(data []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.up)+s.flying > maxWaiting && !s.left && s.end == nil {
-		s.changed.Wait()
-	}
-	if s.left || s.end != nil {
-		return
-	}
-	s.up = append(s.up, data...)
-	s.advance()
-}
-
 // Start lets the session connect, as soon as there is something to be sent.
 func (s *Session) Start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started = true
-	s.advance()
+	s.connectOnce()
+}
+
+// connectOnce makes the session connect if it is time to. s.mu is held.
+func (s *Session) connectOnce() {
+	if s.running || !s.started || s.left || len(s.early) == 0 {
+		return
+	}
+	s.running = true
+	var ctx context.Context
+	ctx, s.cut = context.WithCancel(s.proxy.ctx)
+	s.proxy.tasks.Go(func() { s.run(ctx) })
 }
 
 // Leave tells that the device has gone. What it has sent is given 5 s to reach the chat server; what comes from there is
@@ -75,15 +75,25 @@ func (s *Session) Leave() {
 		return
 	}
 	s.left = true
+	s.leave()
 	s.changed.Broadcast()
 	stopTimer(s.overdue)
-	switch {
-	case !s.running || s.end != nil:
-	case s.upstream == nil && len(s.up) == 0:
-		s.cut()
-	default:
-		time.AfterFunc(leaveTimeout, s.cut)
-		s.advance()
+	if !s.running || s.end != nil {
+		return
+	}
+	time.AfterFunc(leaveTimeout, s.cut)
+	s.sayGoodbye()
+}
+
+// sayGoodbye tells the chat server that nothing more will come, if the device has left and all is written. s.mu is held.
+func (s *Session) sayGoodbye() {
+	if !s.left || s.writing || s.upstream == nil {
+		return
+	}
+	if half, ok := s.upstream.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	} else {
+		s.upstream.Close()
 	}
 }
 
@@ -93,23 +103,7 @@ func stopTimer(t *time.Timer) {
 	}
 }
 
-// advance starts what is to be done next: connecting, writing, or telling the chat server that there is nothing more to
-// come. s.mu is held.
-func (s *Session) advance() {
-	switch {
-	case s.end != nil:
-	case !s.running && s.started && !s.left && len(s.up) > 0:
-		s.running = true
-		var ctx context.Context
-		ctx, s.cut = context.WithCancel(s.proxy.ctx)
-		s.proxy.tasks.Go(func() { s.run(ctx) })
-	case s.upstream != nil && !s.writes && (len(s.up) > 0 || s.left):
-		s.writes = true
-		s.proxy.tasks.Go(s.write)
-	}
-}
-
-// run connects and brings the device what the chat server sends, until the session ends.
+// run connects, and brings the device what the chat server sends, until the session ends.
 func (s *Session) run(ctx context.Context) {
 	defer s.cut()
 	conn, err := s.connect(ctx)
@@ -118,7 +112,11 @@ func (s *Session) run(ctx context.Context) {
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	s.finish(s.receive(conn))
+	if s.writeEarly(conn) {
+		s.finish(s.receive(conn))
+	} else {
+		s.finish(End{Code: d2m.CloseChatServerClosed, Reason: "connection to the chat server was lost"})
+	}
 	if stop() {
 		conn.Close()
 	}
@@ -127,15 +125,7 @@ func (s *Session) run(ctx context.Context) {
 func (s *Session) connect(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := s.proxy.dial(ctx, s.address, s.isolation)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.upstream = conn
-	s.advance()
-	return conn, nil
+	return s.proxy.dial(ctx, s.address, s.isolation)
 }
 
 // finish notes how the session has ended. What came before can still be taken.
@@ -145,11 +135,12 @@ func (s *Session) finish(end End) {
 		end = End{Code: d2m.CloseChatServerInternal, Reason: "chat server takes nothing", Cause: errStalled}
 	}
 	s.end = &end
-	s.upstream, s.up = nil, nil
-	if !s.left {
+	s.upstream, s.early = nil, nil
+	s.leave()
+	left := s.left
+	if !left {
 		s.overdue = time.AfterFunc(deliverTimeout, s.device.Overdue)
 	}
-	left := s.left
 	s.changed.Broadcast()
 	s.mu.Unlock()
 	if !left {

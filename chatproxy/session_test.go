@@ -365,10 +365,10 @@ func TestB37_SlowDeviceIsNotTheChatServersFault(t *testing.T) {
 		conn := n.connect(t, d)
 		big := frame(60_000)
 		go conn.Write(bytes.Join([][]byte{serverHello(), loginAck(), big, big, big}, nil))
-		time.Sleep(10 * time.Minute)
-		d.take()
-		synctest.Wait()
-		d.take()
+		for range 5 {
+			time.Sleep(10 * time.Minute)
+			d.take()
+		}
 		conn.Close()
 		d.expectEnd(d2m.CloseChatServerClosed)
 		d.expectUnits(serverHello(), loginAck(), big, big, big)
@@ -379,7 +379,7 @@ func TestB37_ChatServerTakesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network, d *testDevice) {
 		conn := n.connect(t, d)
 		began := time.Now()
-		d.Send(make([]byte, 1000))
+		go d.Send(make([]byte, 1000))
 		for range 5 { // a little now and then is enough
 			time.Sleep(50 * time.Second)
 			if _, err := conn.Read(make([]byte, 100)); err != nil {
@@ -430,9 +430,9 @@ func TestB37_DeviceLeaves(t *testing.T) {
 	t.Run("what it has sent arrives", func(t *testing.T) {
 		bubble(t, func(t *testing.T, n *network, d *testDevice) {
 			conn := n.connect(t, d)
-			d.Send([]byte("last words"))
+			go d.Send([]byte("last words"))
+			synctest.Wait()
 			d.Leave()
-			d.Send([]byte("and more"))
 			time.Sleep(4 * time.Second)
 			began := time.Now()
 			got, err := io.ReadAll(conn)
@@ -450,6 +450,7 @@ func TestB37_DeviceLeaves(t *testing.T) {
 			d.Send([]byte("last words"))
 			synctest.Wait()
 			d.Leave()
+			d.Send([]byte("and more"))
 			got, err := io.ReadAll(<-n.conns)
 			if err != nil || string(got) != "last words" {
 				t.Errorf("chat server got %q, %v", got, err)
@@ -459,7 +460,7 @@ func TestB37_DeviceLeaves(t *testing.T) {
 	t.Run("the chat server takes nothing", func(t *testing.T) {
 		bubble(t, func(t *testing.T, n *network, d *testDevice) {
 			conn := n.connect(t, d)
-			d.Send(make([]byte, 10_000))
+			go d.Send(make([]byte, 10_000))
 			synctest.Wait()
 			began := time.Now()
 			d.Leave()
@@ -490,6 +491,7 @@ func TestB37_DeviceLeaves(t *testing.T) {
 			d := open(t, p)
 			d.Send([]byte("x"))
 			d.Leave()
+			d.Send([]byte("y"))
 			d.Start()
 			p.Close()
 			if len(n.addresses) != 0 {
@@ -601,7 +603,7 @@ func TestB38_WhatWaitsIsBounded(t *testing.T) {
 				}
 			}()
 			synctest.Wait()
-			if sent > maxWaiting+1000 || sent < maxWaiting-1000 {
+			if sent > maxWaiting {
 				t.Errorf("%d bytes wait for a chat server that takes nothing", sent)
 			}
 			if _, err := io.CopyN(io.Discard, conn, 1000*1000); err != nil {

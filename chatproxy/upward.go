@@ -13,45 +13,67 @@ const writeSlice = time.Second
 // errStalled ends a session whose chat server takes nothing.
 var errStalled = errors.New("upstream takes nothing")
 
-// write brings the chat server what the device has sent, until nothing waits. One goroutine at a time does.
-func (s *Session) write() {
-	for {
-		conn, data := s.takeUp()
-		if conn == nil {
-			return
-		}
-		if err := writeAll(conn, data); err != nil {
-			s.writeFailed(conn, err)
-			return
-		}
+// Send brings the chat server bytes from the device, at most a message of them; data stays the caller's. It returns when
+// the kernel has them: a device whose chat server is slow is not read meanwhile (B38). Before there is a connection it keeps
+// up to 16 KiB, and waits beyond. When the device has left, or the session has ended, it does nothing.
+func (s *Session) Send(data []byte) {
+	if s.upRate.WaitN(s.ctx, len(data)) != nil {
+		return
 	}
-}
-
-// takeUp returns what is to be written, or no connection if nothing is. It tells the chat server when the device has gone
-// and all is written; the reader then waits for the answer to that.
-func (s *Session) takeUp() (net.Conn, []byte) {
+	conn := s.upstreamFor(data)
+	if conn == nil {
+		return
+	}
+	err := writeAll(conn, data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	data := s.up
-	s.up, s.flying = nil, len(data)
-	s.changed.Broadcast()
-	if s.upstream == nil || len(data) == 0 {
-		s.writes = false
-		if s.left && s.upstream != nil {
-			closeWrite(s.upstream)
-			s.writes = true // nobody writes any more
-		}
-		return nil, nil
+	s.writing = false
+	if err != nil {
+		s.writeFailed(conn, err)
 	}
-	return s.upstream, data
+	s.sayGoodbye()
 }
 
-// closeWrite ends the sending side, if the connection has sides, else all of it.
-func closeWrite(conn net.Conn) {
-	if half, ok := conn.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite()
-	} else {
-		conn.Close()
+// upstreamFor returns the connection that data is to be written to, or nil if that is kept for later or of no use.
+func (s *Session) upstreamFor(data []byte) net.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.left && s.end == nil && s.upstream == nil && len(s.early) > 0 && len(s.early)+len(data) > maxWaiting {
+		s.changed.Wait()
+	}
+	switch {
+	case s.left || s.end != nil:
+		return nil
+	case s.upstream == nil:
+		s.early = append(s.early, data...)
+		s.connectOnce()
+		return nil
+	}
+	s.writing = true
+	return s.upstream
+}
+
+// writeEarly writes what the device has sent before there was a connection, and lets Send write from then on. It reports
+// false if that is not possible.
+func (s *Session) writeEarly(conn net.Conn) bool {
+	for {
+		s.mu.Lock()
+		data := s.early
+		if len(data) == 0 {
+			s.early, s.upstream = nil, conn
+			s.sayGoodbye()
+			s.mu.Unlock()
+			return true
+		}
+		s.early = nil
+		s.changed.Broadcast()
+		s.mu.Unlock()
+		if err := writeAll(conn, data); err != nil {
+			s.mu.Lock()
+			s.writeFailed(conn, err)
+			s.mu.Unlock()
+			return false
+		}
 	}
 }
 
@@ -76,13 +98,11 @@ func writeAll(conn net.Conn, data []byte) error {
 	}
 }
 
-// writeFailed ends writing; writes stays set. The reader finds the end of the connection, behind what came before it.
+// writeFailed ends a session whose chat server takes nothing. After any other error the reader finds the end of the
+// connection, behind what came before it. s.mu is held.
 func (s *Session) writeFailed(conn net.Conn, err error) {
-	if !errors.Is(err, errStalled) {
-		return
+	if errors.Is(err, errStalled) {
+		s.stalled = true
+		conn.Close()
 	}
-	s.mu.Lock()
-	s.stalled = true
-	s.mu.Unlock()
-	conn.Close()
 }

@@ -56,7 +56,8 @@ type Config struct {
 	// ends with Close, not with the connection; but if that ends, the next one waits
 	// until Receive has returned.
 	//
-	// A device without Receive leaves its messages on the server.
+	// A device without Receive leaves its messages on the server. With Chat, the chat
+	// messages among them are for that one's Receive.
 	Receive func(ctx context.Context, message Message) error
 	// OnUnreadable is told of a message that cannot be opened or decoded. Such a
 	// message is acknowledged, for it would come again for ever. The error names
@@ -73,6 +74,10 @@ type Config struct {
 	// long the device waits until it tries again. It is not called for the end of the
 	// device; see [Device.Done].
 	OnDisconnected func(err error, retry time.Duration)
+
+	// Chat makes the device talk to the chat server behind the mediator. If nil, it
+	// does not.
+	Chat *ChatConfig
 
 	// ConnectTimeout is for everything from the name's resolution to registration.
 	ConnectTimeout time.Duration
@@ -120,6 +125,9 @@ func (c *Config) complete() (string, error) {
 	if c.Nonces == nil {
 		c.Nonces = NewMemoryNonces(DefaultNonces)
 	}
+	if err := c.completeChat(); err != nil {
+		return "", err
+	}
 	setDefault(&c.ConnectTimeout, DefaultConnectTimeout)
 	setDefault(&c.ReconnectMin, DefaultReconnectMin)
 	setDefault(&c.ReconnectMax, max(DefaultReconnectMax, c.ReconnectMin))
@@ -127,6 +135,16 @@ func (c *Config) complete() (string, error) {
 		return "", errors.New("device: time limits are negative or contradict each other")
 	}
 	return URL(c.URL, c.Keys.GroupID(), c.ServerGroup)
+}
+
+// completeChat does not change what the caller keeps.
+func (c *Config) completeChat() error {
+	if c.Chat == nil {
+		return nil
+	}
+	chat := *c.Chat
+	c.Chat = &chat
+	return chat.complete()
 }
 
 func setDefault(limit *time.Duration, value time.Duration) {

@@ -25,6 +25,9 @@ type Device struct {
 	turn     chan struct{} // holds one element while a transaction runs
 	done     chan struct{} // closed when run has ended
 
+	nonces, chatNonces nonceGuard
+	nonceLock          sync.Mutex
+
 	held []*request // the session's writer's: not sent because of a transaction
 
 	// guarded by mu
@@ -34,6 +37,7 @@ type Device struct {
 	leader     bool
 	shared     []byte // sealed
 	err        error  // why run has ended
+	chat       *chat  // nil if there is none; itself fixed
 }
 
 // Connect makes a Device and returns when it is connected and registered. If that
@@ -83,6 +87,11 @@ func newDevice(config Config) (*Device, error) {
 		done:       make(chan struct{}),
 		registered: config.Registered,
 	}
+	d.nonces = nonceGuard{store: config.Nonces, mu: &d.nonceLock}
+	if config.Chat != nil {
+		d.chat = newChat(*config.Chat)
+		d.chatNonces = nonceGuard{store: config.Chat.Nonces, mu: &d.nonceLock}
+	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d, nil
 }
@@ -97,7 +106,8 @@ func (d *Device) Close() {
 }
 
 // Done is closed when the device has ended: by Close, by a close code after which it
-// must not come back (41xx), by an error of OnRegistered or the [NonceStore].
+// must not come back (41xx), by an error of OnRegistered or the [NonceStore], or by
+// the chat server, if that says that it must not come back ([ChatClosedError]).
 func (d *Device) Done() <-chan struct{} { return d.done }
 
 // Err returns why the device has ended: nil as long as it has not, and [ErrClosed]
@@ -208,6 +218,10 @@ func mayReconnect(err error) bool {
 	if errors.As(err, &closed) {
 		return closed.Code.MayReconnect()
 	}
+	var chat *ChatClosedError
+	if errors.As(err, &chat) {
+		return chat.MayReconnect
+	}
 	var caller callerError
 	return !errors.As(err, &caller)
 }
@@ -244,6 +258,9 @@ func (d *Device) leaveSession() {
 	defer d.mu.Unlock()
 	d.session = nil
 	d.leader = false
+	if d.chat != nil {
+		d.chat.setLink(nil)
+	}
 }
 
 func (d *Device) setLeader() {

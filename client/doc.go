@@ -43,11 +43,32 @@
 // reflects through a [Transaction], and commits. The others see all of it or nothing,
 // and what this device reflects elsewhere meanwhile does not get into it.
 //
+// # The chat server
+//
+// A device with a [ChatConfig] logs in to the chat server through the mediator, with
+// each connection anew, and is then another client of the chat server that any device
+// may send messages with. The leader alone gets what others send to the identity. It
+// reflects each message, and when the mediator has it on disk calls Receive, remembers
+// the nonce, and tells the chat server, in this order: whatever ends the device in
+// between, the message comes again to the next leader, which reflects it again, and
+// each device receives it once, as long as its store remembers the nonce. Sent
+// messages are reflected first and sent then.
+//
+// The chat server's connection ends with that of the mediator, and ends it: by close
+// codes 4000, 4001 and 4009, when the chat server breaks its protocol
+// ([ChatServerError]), does not answer the login within 20 s, or is silent for 15 s
+// and then for the 10 s that it has for an echo. The device connects again, unless
+// the chat server itself said that it must not ([ChatClosedError]).
+//
+// Up to 8 MiB of chat messages wait to be reflected. Beyond it they stay on the chat
+// server until those have been handled and the device has connected again.
+//
 // # What it never does
 //
 // It does not reflect anything again by itself: what is to happen with an unknown
 // outcome only the caller can know ([Device.ReflectSealed] makes it safe). It does
 // not acknowledge on one connection what another has delivered. It does not tell the
 // server anything of the keys but the proof of having them. It does not run the
-// work of a transaction twice. It does not talk to a chat server.
+// work of a transaction twice. It does not send a chat message again by itself, nor
+// talk to the chat server other than through the mediator.
 package client

@@ -12,8 +12,9 @@ import (
 // ErrClosed is what the methods of a [Device] return after its Close.
 var ErrClosed = errors.New("device: is closed")
 
-// ErrOffline is what [Device.ReflectEphemeral] returns without a connection: a
-// later one would be too late.
+// ErrOffline is what [Device.ReflectEphemeral] returns without a connection, and
+// [Device.ClearDeviceCookieChange] without one to the chat server: a later one would
+// be too late.
 var ErrOffline = errors.New("device: is not connected")
 
 // ErrInReceive is what a method that waits for the server returns when it is

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 
 	"openmediator/d2m"
 )
@@ -40,6 +39,7 @@ func (promoted) handle(s *session) error {
 	if s.device.config.OnLeader != nil {
 		s.device.config.OnLeader()
 	}
+	s.chat.promote()
 	return nil
 }
 
@@ -64,18 +64,18 @@ type received struct {
 // handle acknowledges what was handled now or before. The nonce is remembered first:
 // an acknowledgement that is lost makes the server deliver again.
 func (e received) handle(s *session) error {
-	nonces := s.device.config.Nonces
-	known, err := nonces.Contains(e.nonce)
+	nonces := s.device.nonces
+	known, err := nonces.contains(e.nonce)
 	if err != nil {
-		return callerError{fmt.Errorf("nonces: cannot be looked up: %w", err)}
+		return err
 	}
 	if !known {
 		ctx := context.WithValue(s.device.ctx, receiving{}, s.device)
 		if s.device.config.Receive(ctx, e.message) != nil {
 			return nil
 		}
-		if err := nonces.Add(e.nonce); err != nil {
-			return callerError{fmt.Errorf("nonces: cannot be stored: %w", err)}
+		if err := nonces.add(e.nonce); err != nil {
+			return err
 		}
 	}
 	s.acknowledge(e.message.ID, e.message.Ephemeral)

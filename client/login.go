@@ -12,6 +12,13 @@ import (
 // ServerInfo. Of hello, Login fills in the response; DeviceInfo is sealed already,
 // or empty. The errors are those of Receive and Send.
 func (w *Wire) Login(ctx context.Context, keys *devicekeys.Keys, hello d2m.ClientHello) (d2m.ServerInfo, error) {
+	return w.login(ctx, keys, hello, nil)
+}
+
+// login is Login, but sends messages directly behind ClientHello.
+func (w *Wire) login(
+	ctx context.Context, keys *devicekeys.Keys, hello d2m.ClientHello, behind []d2m.Message,
+) (d2m.ServerInfo, error) {
 	message, err := w.Receive(ctx)
 	if err != nil {
 		return d2m.ServerInfo{}, err
@@ -26,8 +33,10 @@ func (w *Wire) Login(ctx context.Context, keys *devicekeys.Keys, hello d2m.Clien
 	if err != nil {
 		return d2m.ServerInfo{}, &ProtocolError{Err: err}
 	}
-	if err := w.Send(ctx, hello); err != nil {
-		return d2m.ServerInfo{}, err
+	for _, message := range append([]d2m.Message{hello}, behind...) {
+		if err := w.Send(ctx, message); err != nil {
+			return d2m.ServerInfo{}, err
+		}
 	}
 	message, err = w.Receive(ctx)
 	if err != nil {
@@ -45,13 +54,16 @@ func (w *Wire) Login(ctx context.Context, keys *devicekeys.Keys, hello d2m.Clien
 func (d *Device) login(ctx context.Context) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.config.ConnectTimeout)
 	defer cancel()
-	s := newSession(d)
+	s, err := newSession(d)
+	if err != nil {
+		return nil, err
+	}
 	wire, err := d.config.Dialer.dial(ctx, d.address, s.heard)
 	if err != nil {
 		return nil, err
 	}
 	hello := d.hello()
-	s.info, err = wire.Login(ctx, d.config.Keys, hello)
+	s.info, err = wire.login(ctx, d.config.Keys, hello, s.chat.greeting())
 	if err == nil && s.info.SlotState != hello.Expected {
 		err = violation("ServerInfo: slot state is %v, want %v", s.info.SlotState, hello.Expected)
 	}

@@ -2,7 +2,8 @@ package client
 
 import "sync"
 
-// NonceStore remembers the nonces of envelopes that a device has handled. The
+// NonceStore remembers the nonces of envelopes that a device has handled, or of chat
+// messages (see [ChatConfig]; what is said of envelopes holds for them, too). The
 // server, or whoever stands between, could deliver an envelope again: the nonce is
 // under the envelope's authenticator, so a copy cannot have another one.
 //

@@ -49,6 +49,8 @@ func (s *session) dispatch(message d2m.Message) error {
 		return s.dispatchDry()
 	case d2m.RolePromotedToLeader:
 		return s.dispatchLeader()
+	case d2m.Proxy:
+		return s.dispatchProxy(m)
 	case d2m.TransactionEnded:
 		return s.toHandler(ended{}) // a connected device is told unasked
 	case d2m.TransactionRejected:
@@ -61,10 +63,17 @@ func (s *session) dispatch(message d2m.Message) error {
 
 // dispatchReflected drops what nobody would handle: it stays on the server.
 func (s *session) dispatchReflected(m d2m.Reflected) error {
-	if s.device.config.Receive == nil {
+	config := &s.device.config
+	receivesChat := config.Chat != nil && config.Chat.Receive != nil
+	if config.Receive == nil && !receivesChat {
 		return nil
 	}
-	return s.toHandler(s.open(m))
+	e := s.open(m)
+	_, isChat := e.(chatReflected)
+	if isChat && !receivesChat || !isChat && config.Receive == nil {
+		return nil
+	}
+	return s.toHandler(e)
 }
 
 func (s *session) dispatchAnswer(message d2m.Message) error {
@@ -110,12 +119,17 @@ func (s *session) toHandler(e event) error {
 	default:
 	}
 	s.notReading()
-	defer s.heard()
+	defer s.readOn()
 	select {
 	case s.inbox <- e:
 	case <-s.ctx.Done():
 	}
 	return nil
+}
+
+func (s *session) readOn() {
+	s.heard()
+	s.chat.heard()
 }
 
 // open decrypts and decodes an envelope. The result owns its bytes.
@@ -128,12 +142,24 @@ func (s *session) open(m d2m.Reflected) event {
 	if err != nil {
 		return unreadable{message: m, err: err}
 	}
+	if s.chat != nil && isChatContent(envelope) {
+		return openChat(m, envelope)
+	}
 	return received{nonce: nonce, message: Message{
 		Envelope:  envelope,
 		ID:        m.ID,
 		Timestamp: timestamp(m.Timestamp),
 		Ephemeral: m.Ephemeral(),
 	}}
+}
+
+// openChat decodes a chat message that another device has reflected.
+func openChat(m d2m.Reflected, envelope devicekeys.Envelope) event {
+	message, err := parseChatContent(envelope)
+	if err != nil {
+		return unreadable{message: m, err: err}
+	}
+	return chatReflected{message: message, id: m.ID, ephemeral: m.Ephemeral()}
 }
 
 func timestamp(ms uint64) time.Time { return time.UnixMilli(int64(ms)) }

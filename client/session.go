@@ -28,7 +28,8 @@ var errSilent = errors.New("the server is silent")
 
 // session is one connection of a device, from ServerInfo to its end. Four goroutines
 // serve it: read takes what comes and passes it to handle, which calls the caller's
-// functions and passes acknowledgements to write; watch looks for a dead server.
+// functions and passes acknowledgements to write; watch looks for a dead server. A
+// chatLink adds two.
 type session struct {
 	// fixed
 	device *Device
@@ -36,6 +37,7 @@ type session struct {
 	info   d2m.ServerInfo
 	ctx    context.Context // ends with the session; its cause is why
 	end    context.CancelCauseFunc
+	chat   *chatLink // nil if there is none
 
 	inbox  chan event           // read to handle
 	acks   chan d2m.ReflectedID // handle to write
@@ -52,7 +54,8 @@ type session struct {
 	unanswered unanswered
 }
 
-func newSession(d *Device) *session {
+// newSession returns an error of what the caller has put into Config.
+func newSession(d *Device) (*session, error) {
 	s := &session{
 		device: d,
 		inbox:  make(chan event, maxReceived),
@@ -62,7 +65,9 @@ func newSession(d *Device) *session {
 		ended:  make(chan struct{}, 1),
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
-	return s
+	var err error
+	s.chat, err = newChatLink(s, d.chat)
+	return s, err
 }
 
 // run serves the connection until it ends, or the device does. It returns why.
@@ -72,6 +77,7 @@ func (s *session) run() error {
 	writer.Go(s.write)
 	readers.Go(s.read)
 	readers.Go(s.watch)
+	s.chat.start(&readers)
 
 	select {
 	case <-s.ctx.Done():
@@ -122,6 +128,7 @@ func (s *session) writeAll() error {
 			return err
 		}
 		outside, within := s.queues(t)
+		answers, payloads := s.chat.frames()
 		select {
 		case id := <-s.acks:
 			err = s.wire.Send(s.ctx, d2m.ReflectedAck{ID: id})
@@ -129,6 +136,10 @@ func (s *session) writeAll() error {
 			err = s.sendOrHold(r, t)
 		case r := <-within:
 			err = s.sendRequest(r)
+		case frame := <-answers:
+			err = s.chat.sendFrame(frame)
+		case payload := <-payloads:
+			err = s.chat.sendFrame(chatFrame{payload: payload})
 		case <-s.room:
 		case <-s.finish:
 			return s.sendLastAcks()
@@ -150,7 +161,7 @@ func (s *session) sendLastAcks() error {
 				return err
 			}
 		default:
-			return nil
+			return s.chat.sendLast()
 		}
 	}
 }
