@@ -455,7 +455,7 @@ func TestB38_ChatOvertakesTheQueue(t *testing.T) {
 				t.Fatalf("got %T (close code %d)", m, code)
 			}
 		}
-		if units < 20 || units > 2000 {
+		if units < 10 || units > 2000 {
 			t.Errorf("%d messages of the chat server came with %d of the queue", units, stored)
 		}
 		chat.Close()
