@@ -14,6 +14,8 @@ import (
 // Layout of Data, all integers little-endian: device group id (32), then one record per message:
 //
 //	CRC-32C of the rest of the record u32 · envelope size u32 · lock u32 · place u64 · timestamp u64 · sender u64 · envelope
+//
+// A record with the complement of its checksum is an erased one (see Eraser).
 type Chunk struct {
 	Key  uint64 // given by the store; rises with the order of appending; 0 until the group has heard of it
 	Data []byte // nil once it is not kept in memory any more
@@ -72,7 +74,8 @@ func (c *Chunk) Append(m Message) Location {
 	return Location{Offset: uint32(start), Size: uint32(len(record))}
 }
 
-// ParseRecord reads one record and checks it. The envelope aliases record.
+// ParseRecord reads one record and checks it. The envelope aliases record. The error is ErrDamaged, ErrErased or one that
+// says what is wrong with the header.
 func ParseRecord(record []byte) (Message, error) {
 	m, size, err := parseRecordHeader(record)
 	if err != nil {
@@ -81,7 +84,11 @@ func ParseRecord(record []byte) (Message, error) {
 	if len(record) != recordHeaderSize+size {
 		return Message{}, fmt.Errorf("stored message: record has %d bytes, its header says %d", len(record), recordHeaderSize+size)
 	}
-	if crc32.Checksum(record[4:], castagnoli) != binary.LittleEndian.Uint32(record) {
+	switch sum := crc32.Checksum(record[4:], castagnoli); binary.LittleEndian.Uint32(record) {
+	case sum:
+	case ^sum:
+		return Message{}, ErrErased
+	default:
 		return Message{}, ErrDamaged
 	}
 	m.Envelope = record[recordHeaderSize:]

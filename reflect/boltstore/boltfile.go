@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,10 @@ type boltFile struct {
 	db    *bbolt.DB
 	os    *os.File    // what db has open
 	stuck atomic.Bool // after a panic bbolt may hold its own locks
+
+	pageSize int // bytes
+
+	users sync.WaitGroup // who may be about to read it; added to while it is the store's
 }
 
 // errPanicked hides the text of the panic: bbolt's name keys, which hold group ids (B42).
@@ -50,7 +55,11 @@ func openBolt(path string, readOnly, noSync bool) (f *boltFile, err error) {
 			return file, err
 		},
 	})
-	return f, err
+	if err != nil {
+		return f, err
+	}
+	f.pageSize = f.db.Info().PageSize // later that is not to be asked while the file may grow
+	return f, nil
 }
 
 // guard is to be deferred. It makes err of a panic, after which bbolt's locks are not to be relied on.
@@ -87,21 +96,48 @@ func (f *boltFile) view(do func(tx *bbolt.Tx) error) (err error) {
 }
 
 // update runs do in a write transaction and commits it with commit. After an error it is not known what the file holds.
-func (f *boltFile) update(do, commit func(tx *bbolt.Tx) error) (err error) {
-	defer f.guard(&err)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	tx, err := f.db.Begin(true)
-	if err == nil {
-		if err = do(tx); err == nil {
-			err = commit(tx)
-		} else {
-			_ = tx.Rollback()
-		}
-	}
-	if err != nil {
+func (f *boltFile) update(do, commit func(tx *bbolt.Tx) error) error {
+	if err := f.transact(do, commit); err != nil {
 		return fmt.Errorf("%w: %w", reflect.ErrUnavailable, err)
 	}
 	return nil
+}
+
+// write is update for a file that is not the store's: its errors say nothing of that one.
+func (f *boltFile) write(do func(tx *bbolt.Tx) error) error {
+	return f.transact(do, (*bbolt.Tx).Commit)
+}
+
+func (f *boltFile) transact(do, commit func(tx *bbolt.Tx) error) (err error) {
+	defer f.guard(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	tx, err := f.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	if err := do(tx); err != nil {
+		_ = tx.Rollback()
+		return err
+	}
+	return commit(tx)
+}
+
+// sync makes durable what was written without that.
+func (f *boltFile) sync() error { return f.db.Sync() }
+
+// size returns how large the file is, bytes.
+func (f *boltFile) size() (int64, error) {
+	info, err := f.os.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// free returns how much of the file holds nothing, bytes, as of the last transaction.
+func (f *boltFile) free() int64 {
+	stats := f.db.Stats()
+	return int64(stats.FreePageN+stats.PendingPageN) * int64(f.pageSize)
 }
 
 // close waits for transactions in progress. After a panic it only lets go of the descriptor: bbolt may hold its own locks.

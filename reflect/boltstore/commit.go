@@ -2,6 +2,8 @@ package boltstore
 
 import (
 	"bytes"
+	"slices"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -30,7 +32,7 @@ func (s *Store) Commit(batches []*reflect.Batch) []error {
 	if len(admitted) == 0 {
 		return results
 	}
-	w := writer{chunks: s.chunks, lastKey: s.lastKey, keys: make([]uint64, len(admitted))}
+	w := writer{chunks: s.chunks, lastKey: s.lastKey, journal: s.journalNow(), keys: make([]uint64, len(admitted))}
 	err := file.update(func(tx *bbolt.Tx) error { return w.write(tx, admitted) }, s.commitTx)
 	s.settle(file, admitted, &w, err)
 	for i := range results {
@@ -68,6 +70,20 @@ func (s *Store) settle(file *boltFile, admitted []*reflect.Batch, w *writer, err
 	for i, b := range admitted {
 		s.note(b, w.keys[i])
 	}
+	if w.journal != nil {
+		w.journal.add(w.changes)
+	}
+	if slices.ContainsFunc(admitted, removes) {
+		s.noteRemoval(time.Now())
+	}
+	s.noteSpace(w.size)
+}
+
+// journalNow returns the journal of the compaction in progress, if there is one.
+func (s *Store) journalNow() *journal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.journal
 }
 
 // note brings the index up to date with a batch that is stored. key is its chunk's.
@@ -109,14 +125,30 @@ type writer struct {
 	lastKey uint64
 	keys    []uint64 // of each batch's chunk
 	txid    int
+	size    int64    // of the part of the file that has been used, bytes
+	journal *journal // nil: changes are not noted
+	changes []changedPlace
 
-	state, blobs, log *bbolt.Bucket
+	buckets [parts]*bbolt.Bucket
+}
+
+// put puts a value, or deletes the one there was if it is nil.
+func (w *writer) put(p part, key, value []byte) error {
+	if w.journal != nil {
+		w.changes = append(w.changes, changedPlace{place{p, string(key)}, len(value)})
+	}
+	if value == nil {
+		return w.buckets[p].Delete(key)
+	}
+	return w.buckets[p].Put(key, value)
 }
 
 func (w *writer) write(tx *bbolt.Tx, batches []*reflect.Batch) error {
 	w.txid = tx.ID()
-	w.state, w.blobs, w.log = tx.Bucket(bucketState), tx.Bucket(bucketBlobs), tx.Bucket(bucketLog)
-	w.log.FillPercent = logFill
+	for p := range parts {
+		w.buckets[p] = tx.Bucket(p.bucket())
+	}
+	w.buckets[partLog].FillPercent = logFill
 	before := w.lastKey
 	for i, b := range batches {
 		if err := w.remove(b); err != nil {
@@ -125,7 +157,7 @@ func (w *writer) write(tx *bbolt.Tx, batches []*reflect.Batch) error {
 		if b.Chunk != nil {
 			w.lastKey++
 			w.keys[i] = w.lastKey
-			if err := w.log.Put(logKey(w.lastKey), b.Chunk); err != nil {
+			if err := w.put(partLog, logKey(w.lastKey), b.Chunk); err != nil {
 				return err
 			}
 		}
@@ -133,10 +165,11 @@ func (w *writer) write(tx *bbolt.Tx, batches []*reflect.Batch) error {
 			return err
 		}
 	}
+	w.size = tx.Size()
 	if w.lastKey == before {
 		return nil
 	}
-	return w.log.SetSequence(w.lastKey)
+	return w.buckets[partLog].SetSequence(w.lastKey)
 }
 
 // remove carries out Erase and Delete. Only chunks of the batch's own group are deleted.
@@ -153,7 +186,7 @@ func (w *writer) remove(b *reflect.Batch) error {
 		if !list.has(key) {
 			continue
 		}
-		if err := w.log.Delete(logKey(key)); err != nil {
+		if err := w.put(partLog, logKey(key), nil); err != nil {
 			return err
 		}
 	}
@@ -163,33 +196,27 @@ func (w *writer) remove(b *reflect.Batch) error {
 // erase removes state and blobs of a group.
 func (w *writer) erase(group d2m.GroupID) error {
 	var keys [][]byte
-	cursor := w.blobs.Cursor()
+	cursor := w.buckets[partBlobs].Cursor()
 	for key, _ := cursor.Seek(group[:]); bytes.HasPrefix(key, group[:]); key, _ = cursor.Next() {
 		keys = append(keys, key)
 	}
 	for _, key := range keys {
-		if err := w.blobs.Delete(key); err != nil {
+		if err := w.put(partBlobs, key, nil); err != nil {
 			return err
 		}
 	}
-	return w.state.Delete(group[:])
+	return w.put(partState, group[:], nil)
 }
 
 // replace carries out what a batch says of state and blobs.
 func (w *writer) replace(b *reflect.Batch) error {
 	if b.State != nil {
-		if err := w.state.Put(b.Group[:], b.State); err != nil {
+		if err := w.put(partState, b.Group[:], b.State); err != nil {
 			return err
 		}
 	}
 	for _, blob := range b.Blobs {
-		var err error
-		if key := blobKey(b.Group, blob); blob.Data == nil {
-			err = w.blobs.Delete(key)
-		} else {
-			err = w.blobs.Put(key, blob.Data)
-		}
-		if err != nil {
+		if err := w.put(partBlobs, blobKey(b.Group, blob), blob.Data); err != nil {
 			return err
 		}
 	}

@@ -2,9 +2,12 @@
 //
 // # The directory
 //
-//	mediator.db      everything
-//	mediator.lock    empty; locked while a Store is open, so that a second server on the directory is refused
-//	mediator.db.new  only for a moment: a file that is about to become mediator.db
+//	mediator.db          everything
+//	mediator.lock        empty; locked while a Store is open, so that a second server on the directory is refused
+//	mediator.db.new      only for a moment: a file that is about to become mediator.db
+//	mediator.db.compact  the copy, while a compaction is in progress
+//
+// The last two are removed when the directory is opened: what they hold is in mediator.db.
 //
 // What this package makes has mode 0600, directories 0700, whatever the umask; modes of what was there before are left
 // alone. A directory is synced after a file in it was made or replaced.
@@ -34,9 +37,29 @@
 //
 // After a panic in a commit the old file's memory map is not released until the process ends: bbolt may hold its locks.
 //
+// # Compaction
+//
+// Deleted bytes stay in free pages of the file until these are used again, and the file never gets smaller by itself. So
+// from time to time a copy takes its place that holds only what is stored (B17); see Store.Compact and
+// Options.CompactEvery. Keys, offsets, claims and epochs stay as they are, so nobody notices:
+//
+//   - The copy is made entry by entry, in key order, in short read transactions with pauses, and synced in small pieces so
+//     that commits do not wait for a busy disk. From a chunk that waits for the sake of some of its messages the envelopes
+//     of the others are taken out.
+//   - Meanwhile a journal names each entry that a commit has changed after it was copied. These are copied again, in
+//     rounds, until few are left; the copy is synced each time. If commits are faster, or the disk is nearly full, the
+//     compaction is given up.
+//   - Then commits wait while the last few entries are copied, up to switchEntries and switchBytes, and synced. The copy is
+//     renamed and the directory synced. A crash leaves the old file before the rename and the new one behind it, and both
+//     hold all that was committed.
+//   - When the directory cannot be synced it is not known which file has the name; that is a failure as above.
+//   - Whoever reads the old file ends that in peace. Then it is closed and, having no name, gone.
+//
+// What is deleted while a compaction runs may have been copied before. It goes with the next one, which therefore begins
+// a little earlier than CompactEvery after the first deletion.
+//
 // # What is never done
 //
-// A read transaction is never open while a callback runs or for more than a bounded piece of a claim, for while one is
-// open the file cannot be mapped anew when it grows, and all commits would wait. Deleted bytes stay in free pages of the
-// file until these are used again or the file is copied.
+// A read transaction is never open while a callback runs or for more than a bounded piece of a claim or of a compaction,
+// for while one is open the file cannot be mapped anew when it grows, and all commits would wait.
 package boltstore

@@ -3,6 +3,7 @@ package boltstore
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -68,6 +69,7 @@ func (l *keyList) cut(deleted []uint64) {
 // contents is what is kept in memory of a file.
 type contents struct {
 	tree    tree
+	made    time.Time
 	lastKey uint64
 	chunks  map[d2m.GroupID]keyList
 }
@@ -76,7 +78,7 @@ type contents struct {
 func load(file *boltFile) (contents, error) {
 	c := contents{chunks: make(map[d2m.GroupID]keyList)}
 	err := file.view(func(tx *bbolt.Tx) error {
-		c.tree = treeOf(tx)
+		c.tree, c.made = treeOf(tx), madeAt(tx)
 		log := tx.Bucket(bucketLog)
 		c.lastKey = log.Sequence()
 		return log.ForEach(c.addChunk)

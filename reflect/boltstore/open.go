@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,9 +18,10 @@ import (
 
 // Names in the directory.
 const (
-	fileName = "mediator.db"
-	newName  = "mediator.db.new"
-	lockName = "mediator.lock"
+	fileName    = "mediator.db"
+	newName     = "mediator.db.new"
+	compactName = "mediator.db.compact"
+	lockName    = "mediator.lock"
 )
 
 // ErrInUse says that another process has the directory open.
@@ -49,8 +51,10 @@ func open(dir string, options Options) (s *Store, err error) {
 			lock.release()
 		}
 	}()
-	if err := os.Remove(filepath.Join(dir, newName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	for _, leftover := range []string{newName, compactName} {
+		if err := os.Remove(filepath.Join(dir, leftover)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 	}
 	if _, err := os.Lstat(filepath.Join(dir, fileName)); errors.Is(err, fs.ErrNotExist) {
 		if err := create(dir, options.noSync); err != nil {
@@ -62,11 +66,17 @@ func open(dir string, options Options) (s *Store, err error) {
 		return nil, err
 	}
 	s = &Store{
-		dir: dir, options: options, lock: lock, pageSize: held.tree.pageSize,
+		dir: dir, options: options, lock: lock,
+		compacting: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		file: file, claims: make(map[d2m.GroupID]reflect.Epoch),
 	}
 	s.turn.L = &s.mu
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.hold(held)
+	if options.CompactEvery > 0 {
+		s.background.Add(1)
+		go s.compactRegularly()
+	}
 	return s, nil
 }
 
@@ -127,10 +137,12 @@ func create(dir string, noSync bool) error {
 	return replace(dir)
 }
 
-// hold takes over what was read of a file that is opened now. s.writing and s.mu are held, or s is new.
+// hold takes over what was read of s.file, which is opened now. s.writing and s.mu are held, or s is new.
 func (s *Store) hold(c contents) {
-	s.txid, s.chunks = c.tree.txid, c.chunks
+	s.txid, s.pageSize, s.chunks = c.tree.txid, c.tree.pageSize, c.chunks
 	s.lastKey = max(s.lastKey, c.lastKey)
+	s.removed = c.made // what was deleted since is not known
+	s.noteSpace(int64(c.tree.end) * int64(c.tree.pageSize))
 }
 
 // plain makes one sentence of what can be wrong with a directory.

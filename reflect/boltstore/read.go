@@ -25,6 +25,8 @@ var errNotStored = errors.New("stored message: not there")
 var pieces = sync.Pool{New: func() any { return new([]byte) }}
 
 // Read implements reflect.Store. What each is called with has been copied out of the file, so it may take its time.
+// A record that is damaged is handed to each as it is: reflect.ParseRecord tells, and i says which one it is. An erased one
+// is not stored any more.
 func (s *Store) Read(group d2m.GroupID, epoch reflect.Epoch, at []reflect.Location, each func(int, []byte) error) error {
 	buffer := pieces.Get().(*[]byte)
 	defer pieces.Put(buffer)
@@ -101,6 +103,9 @@ func appendRecords(b []byte, log *bbolt.Bucket, group d2m.GroupID, at []reflect.
 		record, err := reflect.Record(data, location)
 		if err != nil {
 			return b, err
+		}
+		if _, err := reflect.ParseRecord(record); errors.Is(err, reflect.ErrErased) {
+			return b, errNotStored
 		}
 		b = append(b, record...)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -16,12 +17,13 @@ const schemaVersion = 1
 
 // The buckets.
 var (
-	bucketMeta  = []byte("meta")  // "schema" → version, unsigned varint
+	bucketMeta  = []byte("meta")  // "schema" → version, "made" → when the file was made, Unix milliseconds; unsigned varints
 	bucketState = []byte("state") // group id (32) → encoded reflect.State
 	bucketBlobs = []byte("blobs") // group id (32) · 0, or group id (32) · 1 · device id u64 big-endian → data
 	bucketLog   = []byte("log")   // key u64 big-endian → chunk; the bucket's sequence is the last key given
 
 	keySchema = []byte("schema")
+	keyMade   = []byte("made")
 )
 
 const (
@@ -67,7 +69,25 @@ func makeSchema(tx *bbolt.Tx) error {
 			return err
 		}
 	}
+	if err := putMade(tx, time.Now()); err != nil {
+		return err
+	}
 	return tx.Bucket(bucketMeta).Put(keySchema, binary.AppendUvarint(nil, schemaVersion))
+}
+
+func putMade(tx *bbolt.Tx, now time.Time) error {
+	return tx.Bucket(bucketMeta).Put(keyMade, binary.AppendUvarint(nil, uint64(now.UnixMilli())))
+}
+
+// madeAt returns when a file was made, or the beginning of time if it does not say. Nothing in it was deleted before.
+func madeAt(tx *bbolt.Tx) time.Time {
+	milliseconds, n := binary.Uvarint(tx.Bucket(bucketMeta).Get(keyMade))
+	if made := time.UnixMilli(int64(milliseconds)); n > 0 && made.Before(time.Now()) {
+		return made
+	} else if n > 0 {
+		return time.Now() // the clock has gone back
+	}
+	return time.UnixMilli(0)
 }
 
 func logKey(key uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0, 8), key) }

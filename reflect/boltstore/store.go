@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -17,6 +18,14 @@ type Options struct {
 	// it: what happens then is decided by those who call it (B22).
 	MaxBytes int64
 
+	// CompactEvery is how long deleted bytes may stay in the file at most (B17): the store compacts itself in time if
+	// something was deleted (see Store.Compact), and besides when more than half of a large file is free. 0: never.
+	CompactEvery time.Duration
+
+	// OnCompacted, if not nil, is called whenever the store has compacted itself or has given that up with an error. It is
+	// tried again after a pause. It is called by a goroutine of the store and must not close the store.
+	OnCompacted func(CompactResult, error)
+
 	// OnRecovered, if not nil, is called whenever a Claim has made the store sound again after a failure (B43).
 	OnRecovered func()
 
@@ -26,17 +35,22 @@ type Options struct {
 // Store is a reflect.Store in one bbolt file.
 type Store struct {
 	// fixed
-	dir      string
-	options  Options
-	lock     *directoryLock
-	pageSize int
-	faults   faults // zero but in tests
+	dir        string
+	options    Options
+	lock       *directoryLock
+	faults     faults          // zero but in tests
+	ctx        context.Context // ends when Close is called
+	cancel     context.CancelFunc
+	background sync.WaitGroup // compactions; added to with mu held and ctx not ended
+	compacting chan struct{}  // holds a token while one is in progress
+	wake       chan struct{}  // holds a token when it may be time for the next
 
 	// held by the one commit, recovery or Close in progress; taken before mu
-	writing sync.Mutex
-	txid    int                     // of the last commit that is known to have succeeded
-	lastKey uint64                  // the last chunk key given
-	chunks  map[d2m.GroupID]keyList // changed with mu held besides
+	writing  sync.Mutex
+	txid     int                     // of the last commit that is known to have succeeded
+	pageSize int                     // of the file, bytes
+	lastKey  uint64                  // the last chunk key given
+	chunks   map[d2m.GroupID]keyList // changed with mu held besides
 
 	mu         sync.Mutex
 	turn       sync.Cond // signals that inCommit has changed
@@ -50,12 +64,49 @@ type Store struct {
 	epoch      reflect.Epoch                 // the last one given
 	voided     reflect.Epoch                 // all up to it ended with a failure
 	inCommit   []*reflect.Batch              // what the commit in progress stores
+	journal    *journal                      // of the compaction in progress, or nil; set with writing held besides
+	removed    time.Time                     // since when the file may hold what was deleted, or zero
+	spacious   bool                          // more than half of a large file is free
 }
 
 var _ reflect.Store = (*Store)(nil)
 
-// faults let a test stand in for a disk that fails, before or after bolt has committed.
-type faults struct{ before, after func() error }
+// faults let a test stand in for a disk that fails: before or after bolt has committed, and at the steps of a compaction.
+type faults struct {
+	before, after func() error
+	step          func(step) error
+	free          func() (int64, error) // bytes
+}
+
+// step is what a compaction is about to do, or has done.
+type step string
+
+const (
+	stepCreate   step = "create"
+	stepPut      step = "put"
+	stepCatchUp  step = "catch up"
+	stepSync     step = "sync"
+	stepSynced   step = "synced"
+	stepLock     step = "lock" // commits wait from here on
+	stepRename   step = "rename"
+	stepRenamed  step = "renamed"
+	stepSwitched step = "switched" // and do not any more
+	stepReleased step = "released"
+)
+
+func (f *faults) at(s step) error {
+	if f.step == nil {
+		return nil
+	}
+	return f.step(s)
+}
+
+func (f *faults) freeSpace(dir string) (int64, error) {
+	if f.free == nil {
+		return freeSpace(dir)
+	}
+	return f.free()
+}
 
 // check tells whether a claim is in force. s.mu is held.
 func (s *Store) check(group d2m.GroupID, epoch reflect.Epoch) error {
@@ -75,17 +126,32 @@ func (s *Store) distrust(file *boltFile, err error) {
 	}
 	s.file, s.suspect, s.failure = nil, file, err
 	s.voided = s.epoch
+	s.journal = nil
 	clear(s.claims)
+}
+
+// acquire returns the trusted file, or nil. It is not closed, unless it fails, before users.Done is called.
+func (s *Store) acquire() *boltFile {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file != nil {
+		s.file.users.Add(1)
+	}
+	return s.file
 }
 
 // view runs do in a read transaction of the trusted file. If bolt fails, the file is not trusted any more.
 func (s *Store) view(do func(tx *bbolt.Tx) error) error {
-	s.mu.Lock()
-	file := s.file
-	s.mu.Unlock()
+	file := s.acquire()
 	if file == nil {
 		return reflect.ErrUnavailable
 	}
+	defer file.users.Done()
+	return s.viewFile(file, do)
+}
+
+// viewFile is view for a file that has been acquired, or that the caller is to close.
+func (s *Store) viewFile(file *boltFile, do func(tx *bbolt.Tx) error) error {
 	err := file.view(do)
 	if errors.Is(err, reflect.ErrUnavailable) {
 		s.mu.Lock()
@@ -106,11 +172,7 @@ func (s *Store) Release(group d2m.GroupID, epoch reflect.Epoch) {
 
 // Usage implements reflect.Store: used is the part of the file that holds something.
 func (s *Store) Usage() (used, limit int64, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		stats := tx.DB().Stats()
-		used = tx.Size() - int64(stats.FreePageN+stats.PendingPageN)*int64(s.pageSize)
-		return nil
-	})
+	used, err = s.used()
 	if err != nil || s.options.MaxBytes > 0 {
 		return used, s.options.MaxBytes, err
 	}
@@ -118,8 +180,25 @@ func (s *Store) Usage() (used, limit int64, err error) {
 	return used, size / 10 * 8, err
 }
 
+func (s *Store) used() (used int64, err error) {
+	file := s.acquire()
+	if file == nil {
+		return 0, reflect.ErrUnavailable
+	}
+	defer file.users.Done()
+	err = s.viewFile(file, func(tx *bbolt.Tx) error {
+		used = tx.Size() - file.free()
+		return nil
+	})
+	return used, err
+}
+
 // Close implements reflect.Store.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	s.background.Wait()
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.mu.Lock()

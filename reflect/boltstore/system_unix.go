@@ -39,3 +39,12 @@ func fileSystemSize(dir string) (int64, error) {
 	}
 	return int64(stat.Blocks) * int64(stat.Bsize), nil
 }
+
+// freeSpace returns how much of the file system of a directory this process may still fill, bytes.
+func freeSpace(dir string) (int64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return 0, fmt.Errorf("file system of %s: %w", dir, err)
+	}
+	return int64(stat.Bavail) * int64(stat.Bsize), nil
+}

@@ -1,0 +1,250 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"openmediator/reflect"
+)
+
+// A compaction copies the file in pieces of so many entries or, if that is less, so many bytes and one entry.
+const (
+	compactEntries = 2048
+	compactBytes   = 256 << 10
+)
+
+const (
+	// compactSync is how much is copied between two syncs, bytes: little, so that commits do not wait for a disk that is
+	// busy with the copy.
+	compactSync = 256 << 10
+
+	// compactReserve is how much room must stay free beside the copy for what commits write, bytes.
+	compactReserve = 64 << 20
+
+	// While commits wait, so many entries and bytes are copied at most, however large the file is.
+	switchEntries = 8192
+	switchBytes   = 4 << 20
+
+	// catchUpRounds is how often a compaction tries to come so near to what commits write.
+	catchUpRounds = 30
+
+	// catchUpEntries is how many entries the journal names before they are copied, even though the first copy goes on.
+	catchUpEntries = 16 << 10
+)
+
+// Why a compaction was given up. The store goes on with the file that it has.
+var (
+	ErrNoRoom = errors.New("compaction: too little room on the disk for a copy")
+	ErrBusy   = errors.New("compaction: commits changed more than it could catch up with")
+)
+
+// CompactResult says what a compaction did.
+type CompactResult struct {
+	Before, After int64         // size of the file, bytes
+	Entries       int           // copied; what commits changed meanwhile is counted again
+	Erased        int           // deleted messages that were taken out of chunks with others that wait
+	Rounds        int           // in which it caught up with commits
+	Last          int           // entries copied while commits waited, up to switchEntries
+	Waited        time.Duration // how long commits had to wait for the switch
+	Took          time.Duration // from begin to end, pauses included
+}
+
+// Compact puts a copy in the place of the file that holds only what is stored: what had been deleted when it began is in
+// no file of the directory afterwards (B17), and free pages are given back to the system. Messages that are deleted but
+// share a chunk with others that wait are overwritten (see reflect.Eraser).
+//
+// Everything goes on meanwhile. Commits wait for the last step alone, in which a bounded number of entries is copied and
+// synced. The copy needs as much room as what is stored takes. One compaction runs at a time; others wait for it.
+//
+// After an error the file is what it was, and there is no copy: ErrNoRoom, ErrBusy, the error of ctx, ErrUnavailable if the
+// store is closed or its file is not trusted (B43), or what the system said.
+func (s *Store) Compact(ctx context.Context) (result CompactResult, err error) {
+	if !s.begin() {
+		return result, reflect.ErrUnavailable
+	}
+	defer s.background.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	select {
+	case s.compacting <- struct{}{}:
+		defer func() { <-s.compacting }()
+	case <-ctx.Done():
+		return result, s.ended(ctx)
+	}
+	start := time.Now()
+	c, err := s.newCompaction()
+	if err != nil {
+		return result, err
+	}
+	err = c.run(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = s.ended(ctx)
+	}
+	c.result.Took = time.Since(start)
+	return c.result, err
+}
+
+// begin counts a caller whose end Close waits for. It reports false after Close.
+func (s *Store) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	s.background.Add(1)
+	return true
+}
+
+// ended returns why ctx, which ends with the store's, has ended.
+func (s *Store) ended(ctx context.Context) error {
+	if s.ctx.Err() != nil {
+		return reflect.ErrUnavailable
+	}
+	return ctx.Err()
+}
+
+// compaction is one in progress. It is used by one goroutine.
+type compaction struct {
+	store    *Store
+	path     string    // of the copy
+	from, to *boltFile // to is the copy; nil until it is made
+	old      *os.File  // from's file once more, to shrink it when it is closed
+	journal  *journal
+	lastKey  string    // of the log, when the compaction began
+	switched bool      // the copy has taken the place of the file
+	removed  time.Time // what the store's was
+	unsynced int       // bytes
+	result   CompactResult
+}
+
+// newCompaction begins to note what commits change. None is in progress at that moment: what one changes is either in the
+// file already or in the journal later.
+func (s *Store) newCompaction() (*compaction, error) {
+	c := &compaction{store: s, path: filepath.Join(s.dir, compactName), journal: newJournal()}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		return nil, reflect.ErrUnavailable
+	}
+	c.from, s.journal, c.lastKey = s.file, c.journal, string(logKey(s.lastKey))
+	c.removed, s.removed = s.removed, time.Time{}
+	return c, nil
+}
+
+func (c *compaction) run(ctx context.Context) (err error) {
+	defer func() {
+		if !c.switched {
+			err = errors.Join(err, c.giveUp())
+		}
+	}()
+	if err := c.create(); err != nil {
+		return err
+	}
+	for p := range parts {
+		if err := c.copyPart(ctx, p); err != nil {
+			return err
+		}
+	}
+	for range catchUpRounds {
+		if err := c.catchUp(ctx); err != nil {
+			return err
+		}
+		err := c.trySwitch()
+		if c.switched {
+			return errors.Join(err, c.release(ctx))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ErrBusy
+}
+
+func (c *compaction) create() (err error) {
+	if c.result.Before, err = c.from.size(); err != nil {
+		return err
+	}
+	if c.old, err = os.OpenFile(filepath.Join(c.store.dir, fileName), os.O_RDWR, 0); err != nil {
+		return err
+	}
+	if err := c.checkRoom(c.result.Before - c.from.free()); err != nil {
+		return err
+	}
+	if err := c.store.faults.at(stepCreate); err != nil {
+		return err
+	}
+	if err := createFile(c.path); err != nil {
+		return err
+	}
+	if c.to, err = openBolt(c.path, false, true); err != nil {
+		c.to = nil
+		return err
+	}
+	return c.to.write(makeSchema)
+}
+
+// giveUp removes the copy and leaves everything as it was.
+func (c *compaction) giveUp() (err error) {
+	s := c.store
+	s.mu.Lock()
+	if s.journal == c.journal {
+		s.journal = nil
+		s.noteRemoval(c.removed)
+	}
+	s.mu.Unlock()
+	if c.old != nil {
+		_ = c.old.Close()
+	}
+	if c.to != nil {
+		err = c.to.close()
+	}
+	if removed := os.Remove(c.path); !errors.Is(removed, fs.ErrNotExist) {
+		err = errors.Join(err, removed)
+	}
+	return err
+}
+
+// checkRoom fails if there is not as much room on the disk, and what commits may need besides.
+func (c *compaction) checkRoom(size int64) error {
+	free, err := c.store.faults.freeSpace(c.store.dir)
+	if err != nil {
+		return err
+	}
+	if free < size+compactReserve {
+		return fmt.Errorf("%w: %d MiB are free, %d MiB needed", ErrNoRoom, free>>20, (size+compactReserve)>>20)
+	}
+	return nil
+}
+
+// syncMuch makes what was copied so far durable if that is much, and sees to it that there is still room.
+func (c *compaction) syncMuch() error {
+	if c.unsynced < compactSync {
+		return nil
+	}
+	if err := c.sync(); err != nil {
+		return err
+	}
+	return c.checkRoom(0)
+}
+
+// sync makes what was copied so far durable.
+func (c *compaction) sync() error {
+	if err := c.store.faults.at(stepSync); err != nil {
+		return err
+	}
+	if !c.store.options.noSync {
+		if err := c.to.sync(); err != nil {
+			return err
+		}
+	}
+	c.unsynced = 0
+	return c.store.faults.at(stepSynced)
+}
