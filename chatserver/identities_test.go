@@ -28,12 +28,12 @@ func write(t *testing.T, path, text string) {
 
 func TestIdentitiesAreParsed(t *testing.T) {
 	a, b := user{key: newKey(t)}, user{key: newKey(t)}
-	text := "# those of the test\n\n" + line("AAAAAAAA", a) + "  \t\r\n\t" + strings.TrimSpace(line("B2345678", b)) + "\r\n#" + line("CCCCCCCC", b)
+	text := "# those of the test\n\n" + line("AAAAAAAA", a) + "  \t\r\n\t" + strings.TrimSpace(line("Z2345678", b)) + "\r\n#" + line("CCCCCCCC", b)
 	keys, err := chatserver.ParseIdentities([]byte(text + strings.ToUpper(line("UPPER000", a))))
 	if err != nil || len(keys) != 3 {
 		t.Fatal(len(keys), err)
 	}
-	for id, want := range map[string]user{"AAAAAAAA": a, "B2345678": b, "UPPER000": a} {
+	for id, want := range map[string]user{"AAAAAAAA": a, "Z2345678": b, "UPPER000": a} {
 		if key, ok := keys.PublicKey(identity(t, id)); !ok || !key.Equal(want.key.PublicKey()) {
 			t.Errorf("%s: %v", id, key)
 		}
