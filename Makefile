@@ -26,9 +26,12 @@ vet: ## look for mistakes with go vet and staticcheck, in the integration tests 
 	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags integration ./...
 
-integration: ## run the tests that need strace; it is installed if it is missing (Debian, Ubuntu)
-	command -v strace >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y strace; }
+integration: ## run the tests that need strace and microsocks, installed if missing (Debian, Ubuntu)
+	for package in strace microsocks; do \
+		command -v $$package >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y $$package; } || exit 1; \
+	done
 	$(GO) test -count=1 -tags integration ./internal/integration
+	$(GO) test -count=1 -tags integration -run Attack ./mediator
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for package in $$($(GO) list ./...); do \

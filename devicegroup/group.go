@@ -147,6 +147,7 @@ const (
 	SlotExpired                   // a slot was dropped for its device's absence (B34)
 	LeastRecentDrop               // a slot was dropped to make room (B8)
 	StagedLimit                   // a transaction was ended for what it had staged (B26)
+	MessageDamaged                // a stored message was left out for a device: it cannot be read
 )
 
 // Notices returns what has happened since the last call. The slice is valid until the next event.

@@ -177,8 +177,23 @@ func (g *Group) acknowledge(c *Conn, a d2m.ReflectedAck) {
 		return
 	}
 	g.confirm(c.slot)
+	g.strike(c, number)
+}
+
+// strike takes a message out of c's queue.
+func (g *Group) strike(c *Conn, number uint64) {
 	if g.queue.Ack(c.slot.cursor, number) {
 		g.storeLazily()
 		c.slot.warned = c.slot.warned && g.fill(c.slot) >= 0.25
+	}
+}
+
+// Skip leaves out the i-th message of out's Fetch, which is damaged in the store. For c it counts as acknowledged: else it
+// would be fetched at each login.
+func (g *Group) Skip(now time.Time, c *Conn, out *Output, i int) {
+	g.now = now
+	if c.slot != nil {
+		g.note(MessageDamaged)
+		g.strike(c, out.fetchNumbers[i])
 	}
 }

@@ -25,7 +25,7 @@ const (
 	benchEnvelope = 300 // bytes
 )
 
-func openBolt(b *testing.B) *boltstore.Store {
+func openBolt(b testing.TB) *boltstore.Store {
 	b.Helper()
 	store, err := boltstore.Open(b.TempDir(), boltstore.Options{})
 	if err != nil {

@@ -21,6 +21,27 @@ type Config struct {
 	TailBytes        int           // stored messages kept in memory, of all groups together
 	StagedBytes      int           // of all transactions together, each message counted 64 bytes more (B26)
 
+	// From the first frame of a message until all of it has arrived, however fast it comes: 60 s are 1.1 KiB/s for the
+	// largest one. Time in which this side does not read (B21) is not counted.
+	MessageTimeout time.Duration
+
+	// What strangers, one group and one address may take of the server (B44). An address is an IPv4 address or the /64 of an
+	// IPv6 address; peers on loopback and on unix sockets have none, and none of its limits, of which 0 turns one off. The
+	// defaults suit a small server: some hundred people behind one address, with two or three devices each, do not reach
+	// them, not even when the server starts and all of them come at once, but for being told to come again in 10 s.
+
+	// Connections without a registered device, of all addresses; as many again may wait for the answer to their request.
+	// 0: a quarter of MaxConnections, 16 at least.
+	MaxUnauthenticated int
+
+	MaxGroupConnections       int // of one group, closing ones included; 0: four times its slots
+	MaxAddressConnections     int // of one address at once, closing ones included
+	MaxAddressUnauthenticated int // of them without a registered device; as many again may wait for their answer
+	MaxAddressUpgrades        int // connections that one address opens, per minute
+	AddressUpgradeBurst       int // of them at once, before MaxAddressUpgrades counts
+	MaxAddressGroups          int // device groups that come into being (B6) from one address, per hour
+	AddressGroupBurst         int // of them at once, before MaxAddressGroups counts
+
 	Chat chatproxy.Config // how the chat servers are reached; the zero value knows none
 
 	Privacy Privacy
@@ -37,7 +58,18 @@ func DefaultConfig() Config {
 		MaxConnections:   50_000,
 		TailBytes:        64 << 20,
 		StagedBytes:      256 << 20,
-		Log:              zerolog.Nop(),
+		MessageTimeout:   60 * time.Second,
+
+		MaxAddressConnections:     1000,
+		MaxAddressUnauthenticated: 250,
+		MaxAddressUpgrades:        600,
+		AddressUpgradeBurst:       1000,
+		MaxAddressGroups:          60,
+		AddressGroupBurst:         60,
+
+		Chat: chatproxy.Config{Rate: 1 << 20},
+
+		Log: zerolog.Nop(),
 	}
 }
 
@@ -56,6 +88,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("bytes kept in memory: %d is negative", c.TailBytes)
 	case c.StagedBytes < c.Group.StagedBytes:
 		return fmt.Errorf("bytes staged: %d is below the bytes staged per transaction, %d", c.StagedBytes, c.Group.StagedBytes)
+	}
+	if err := c.validateLimits(); err != nil {
+		return err
 	}
 	return c.Group.Validate()
 }

@@ -23,11 +23,13 @@ type conn struct {
 	ws     *websocket.Conn
 	out    *outbox
 	link   *link // nil if the listener is none of ours
-	bucket int   // in the pinger
+	guest  *guest
+	bucket int // in the pinger
 
 	// reader
 	verifier *d2m.Verifier // until the challenge has been answered
 	held     heldBack      // Proxy from before the registration
+	reading  unfinished
 
 	// reader; fixed once registered is set
 	group  *group
@@ -79,6 +81,7 @@ func (c *conn) part() {
 func (c *conn) serve() error {
 	timeout := time.AfterFunc(c.server.config.HandshakeTimeout, c.handshakeTimeout)
 	defer timeout.Stop()
+	c.reading.watch(c)
 	if err := c.greet(); err != nil {
 		return err
 	}
@@ -121,6 +124,8 @@ func (c *conn) read() (*message, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.reading.begin()
+	defer c.reading.end()
 	if kind != websocket.MessageBinary {
 		return nil, protocolError("text message")
 	}
@@ -152,8 +157,10 @@ func (m *message) readFrom(r io.Reader, limit int) error {
 		if len(m.data) > limit {
 			return protocolError("message is too long")
 		}
-		if len(m.data) == cap(m.data) {
-			m.data = append(m.data, make([]byte, len(m.data))...)[:len(m.data)]
+		if size := len(m.data); size == cap(m.data) {
+			grown := make([]byte, size, min(2*size, limit+1))
+			copy(grown, m.data)
+			m.data = grown
 		}
 		n, err := r.Read(m.data[len(m.data):cap(m.data)])
 		m.data = m.data[:len(m.data)+n]

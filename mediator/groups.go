@@ -134,6 +134,9 @@ func (g *group) claim() error {
 
 // register gives an authenticated connection into the hands of its group (B6, B7).
 func (gs *groups) register(c *conn, hello *d2m.ClientHello) error {
+	if err := c.guest.login(c.url.GroupID); err != nil {
+		return err
+	}
 	g := gs.enter(c.url.GroupID)
 	if err := g.register(c, hello); err != nil {
 		gs.exit(g)
@@ -148,8 +151,8 @@ func (g *group) register(c *conn, hello *d2m.ClientHello) error {
 	if err := g.claim(); err != nil {
 		return err
 	}
-	if g.core.Slots() == 0 && g.groups.server.crowded.Load() {
-		return internalError("no room for another group")
+	if err := g.mayBegin(c, hello); err != nil {
+		return err
 	}
 	c.group, c.core = g, g.core
 	c.member = g.core.Register(time.Now(), hello)
@@ -157,8 +160,25 @@ func (g *group) register(c *conn, hello *d2m.ClientHello) error {
 	c.mu.Lock()
 	c.registered = true
 	c.mu.Unlock()
+	if c.member.Registered() {
+		c.guest.register()
+		c.out.trust()
+	}
 	g.settle()
 	return nil
+}
+
+// mayBegin says whether a device may be registered with which its group would come into being (B6, B22). g.mu is held.
+func (g *group) mayBegin(c *conn, hello *d2m.ClientHello) error {
+	switch {
+	case g.core.Slots() > 0:
+		return nil
+	case g.groups.server.crowded.Load():
+		return internalError("no room for another group")
+	case hello.Expected == d2m.SlotExisting:
+		return nil // it is refused (B7)
+	}
+	return c.guest.newGroup()
 }
 
 // receive hands a message of c to the core, and waits while c must not be read (B21).
@@ -235,6 +255,19 @@ func (g *group) unreadable(c *conn, err error) {
 	}
 	g.groups.server.storeFailed(err)
 	c.core.Fail(err)
+	g.settleOf(c.core)
+}
+
+// skip leaves out messages for c that are damaged in the store; they are given by their places in out's Fetch.
+func (g *group) skip(c *conn, out *devicegroup.Output, damaged []int) {
+	if len(damaged) == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, i := range damaged {
+		c.core.Skip(time.Now(), c.member, out, i)
+	}
 	g.settleOf(c.core)
 }
 

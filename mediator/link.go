@@ -12,6 +12,9 @@ const (
 	// closeTimeout is how long the peer is waited for once a connection is being closed (B45).
 	closeTimeout = 5 * time.Second
 
+	// maxRequestStay is how long a connection may take to ask for its upgrade, a TLS handshake included, or to take a refusal.
+	maxRequestStay = 3 * requestTimeout
+
 	// writeSlice is how long a write waits before it looks whether the peer is alive.
 	writeSlice = time.Second
 )
@@ -23,6 +26,7 @@ type link struct {
 
 	started time.Time
 	stall   time.Duration
+	request *guest       // until the upgrade; nil for a connection that no Listener has accepted
 	heard   atomic.Int64 // when something was read last, as time since started
 	closing atomic.Bool  // less patience from now on
 }
@@ -44,6 +48,14 @@ func (l *link) CloseWrite() error {
 		return errors.ErrUnsupported
 	}
 	return half.CloseWrite()
+}
+
+// Close closes the connection below.
+func (l *link) Close() error {
+	if l.request != nil {
+		l.request.end()
+	}
+	return l.Conn.Close()
 }
 
 func (l *link) Read(p []byte) (int, error) {
@@ -89,22 +101,36 @@ func (l *link) given(now, alive time.Time) bool {
 	return now.Sub(alive) >= l.stall
 }
 
-// Listener returns l with the patience of the server for peers that do not read. Serve does this by itself; a TLS
+// Listener returns l with the patience of the server for peers that do not read, and for as many as may wait for the answer
+// to their request. Serve does this by itself; a TLS
 // listener belongs around what Listener returns.
-func (s *Server) Listener(l net.Listener) net.Listener { return linkListener{l, s.config.StallTimeout} }
+func (s *Server) Listener(l net.Listener) net.Listener {
+	return linkListener{l, s.limits, s.config.StallTimeout}
+}
 
 type linkListener struct {
 	net.Listener
-	stall time.Duration
+	limits *limits
+	stall  time.Duration
 }
 
 func (l linkListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		request, ok := l.limits.arrive(c.RemoteAddr().String())
+		if !ok {
+			c.Close() // without an answer, which would have to wait for the request
+			continue
+		}
+		tuneSocket(c)
+		link := newLink(c, l.stall)
+		link.request = request
+		request.limitStay(maxRequestStay, c.Close)
+		return link, nil
 	}
-	tuneSocket(c)
-	return newLink(c, l.stall), nil
 }
 
 // linkOf returns the link below a connection, or nil.

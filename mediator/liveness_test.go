@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/mediator"
+	"openmediator/reflect/memstore"
 )
 
 // Every connection is pinged every 25 s, and one that never answers is never closed for it (d2m.md, 3).
@@ -132,7 +134,9 @@ func TestB13_LeaderThatSendsAndDoesNotPong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				s := startInBubble(t)
+				config := mediator.DefaultConfig()
+				config.MessageTimeout = time.Hour
+				s := startServer(t, newPipeListener(), memstore.New(), config)
 				id := newIdentity(t)
 				leader := s.loginWire(id, 1, d2m.SlotNew)
 				expectOn[d2m.RolePromotedToLeader](leader)

@@ -13,7 +13,11 @@ const (
 	readBufferSize  = 512 // of an idle connection, bytes
 	writeBufferSize = 256 // holds a control frame whole, so that frames never mix
 	burstSize       = 16 << 10
-	maxUnflushed    = 128 << 10 // above it the connection is not read
+	keptSize        = 32 << 10 // of a buffer that is used again while the writer has work
+
+	// Above as much the connection is not read. Before the registration nothing is answered but pings.
+	maxUnflushed        = 128 << 10
+	maxUnflushedPreauth = 16 << 10
 )
 
 var bursts = sync.Pool{New: func() any { b := make([]byte, burstSize); return &b }}
@@ -24,6 +28,7 @@ var bursts = sync.Pool{New: func() any { b := make([]byte, burstSize); return &b
 type outbox struct {
 	net.Conn
 	stir func() // wakes the writer
+	wait func() // is called before the socket is read; nil: nobody wants to know
 
 	// reader
 	burst *[]byte // from the pool, or nil
@@ -33,13 +38,14 @@ type outbox struct {
 	mu     sync.Mutex
 	space  sync.Cond // signalled when data was flushed, and when the outbox ends
 	data   []byte    // to be flushed
+	room   int       // for data, before reading stops
 	quiet  bool      // the writer is at work and will flush: it need not be woken
 	ending bool      // the library has closed its side
 	direct bool      // the writer has left: writes go straight to the socket
 }
 
 func newOutbox(c net.Conn, stir func()) *outbox {
-	o := &outbox{Conn: c, stir: stir}
+	o := &outbox{Conn: c, stir: stir, room: maxUnflushedPreauth}
 	o.space.L = &o.mu
 	return o
 }
@@ -80,6 +86,9 @@ func (o *outbox) Close() error {
 // Read gives what has arrived. While too much waits to be flushed it waits, too.
 func (o *outbox) Read(p []byte) (int, error) {
 	if len(o.ahead) == 0 {
+		if o.wait != nil {
+			o.wait()
+		}
 		o.waitForSpace()
 		if !o.more {
 			n, err := o.Conn.Read(p)
@@ -118,9 +127,26 @@ func (o *outbox) fill() error {
 func (o *outbox) waitForSpace() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.data) > maxUnflushed && !o.ending {
+	for o.isFull() && !o.ending {
 		o.space.Wait()
 	}
+}
+
+// isFull says whether so much waits that the connection is not read. o.mu is held.
+func (o *outbox) isFull() bool { return len(o.data) > o.room }
+
+// full is isFull for others than the reader.
+func (o *outbox) full() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.isFull()
+}
+
+// trust gives a connection the room of one that is registered.
+func (o *outbox) trust() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.room = maxUnflushed
 }
 
 // collect tells that the writer is at work until it flushes.
@@ -155,7 +181,7 @@ func (o *outbox) flush() error {
 	}
 	_, err := o.Conn.Write(data)
 	o.mu.Lock()
-	if o.data == nil && cap(data) <= burstSize && err == nil {
+	if o.data == nil && cap(data) <= keptSize && err == nil {
 		o.data = data[:0]
 	}
 	o.space.Broadcast()

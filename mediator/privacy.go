@@ -89,7 +89,11 @@ func (s *Server) logEnd(c *conn, err error) {
 
 // logClose logs a close that this side has decided.
 func (s *Server) logClose(c *conn, why devicegroup.Close) {
-	s.connection(s.config.Log.Info(), c).Uint16("code", uint16(why.Code)).Str("reason", why.Reason).Msg("connection closed")
+	event := s.config.Log.Info()
+	if isLimit(why) {
+		event = s.config.Log.Debug()
+	}
+	s.connection(event, c).Uint16("code", uint16(why.Code)).Str("reason", why.Reason).Msg("connection closed")
 }
 
 // logChatEnd logs why a session with the chat server ended: the kind, for the cause holds addresses.
@@ -113,6 +117,7 @@ var noticeTexts = [...]string{
 	devicegroup.SlotExpired:     "device slot expired",
 	devicegroup.LeastRecentDrop: "device dropped to make room for another one",
 	devicegroup.StagedLimit:     "transaction ended: it had staged too much",
+	devicegroup.MessageDamaged:  "a stored message is damaged: it was left out for a device",
 }
 
 func (s *Server) logNotice(group d2m.GroupID, n devicegroup.Notice) {

@@ -43,6 +43,7 @@ type Server struct {
 	groups     *groups
 	chat       *chatproxy.Proxy
 	pinger     *pinger
+	limits     *limits
 	logins     chan struct{} // as many tokens as logins are checked at once
 	stop       chan struct{} // closed by Shutdown
 	tasks      sync.WaitGroup
@@ -79,6 +80,7 @@ func New(store reflect.Store, config Config) (*Server, error) {
 		empty:       make(chan struct{}),
 	}
 	rand.Read(s.pseudonyms[:])
+	s.limits = newLimits(s.config, s.pseudonyms)
 	s.left.Store(time.Now().UnixMilli())
 	s.groups = newGroups(s)
 	if err := s.groups.restoreAlarms(); err != nil {
@@ -87,6 +89,7 @@ func New(store reflect.Store, config Config) (*Server, error) {
 	}
 	s.lookAtStore()
 	s.tasks.Go(s.watchStore)
+	s.tasks.Go(s.watchLimits)
 	s.announce()
 	return s, nil
 }
@@ -144,15 +147,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	switch err := s.reserve(); err {
-	case nil:
-		s.upgrade(url, w, r)
-	case errStopping:
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-	default:
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, err.Error(), http.StatusTooManyRequests)
+	guest, err := s.admit(r.RemoteAddr)
+	if err != nil {
+		refuse(w, err)
+		return
 	}
+	s.upgrade(guest, url, w, r)
 }
 
 func asksForUpgrade(r *http.Request) bool {
@@ -165,8 +165,8 @@ func asksForUpgrade(r *http.Request) bool {
 }
 
 // upgrade makes a request a connection and starts its reader. The handler returns, so that the HTTP server forgets it.
-func (s *Server) upgrade(url d2m.ClientURLInfo, w http.ResponseWriter, r *http.Request) {
-	c := &conn{server: s, url: url, name: newName(), parts: 2}
+func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWriter, r *http.Request) {
+	c := &conn{server: s, url: url, name: newName(), guest: guest, parts: 2}
 	u := &upgrader{ResponseWriter: w, stir: c.wake}
 	ws, err := websocket.Accept(u, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // any Origin: authentication is the challenge (B1)
@@ -176,19 +176,34 @@ func (s *Server) upgrade(url d2m.ClientURLInfo, w http.ResponseWriter, r *http.R
 		if u.out != nil {
 			u.out.Conn.Close()
 		}
+		guest.end()
 		s.unreserve()
 		return
 	}
 	ws.SetReadLimit(-1) // readFrom has its own, which can answer 4010
 	c.ws, c.out, c.link = ws, u.out, linkOf(u.out.Conn)
+	if c.link != nil {
+		c.link.request.end()
+	}
+	guest.limitStay(s.config.HandshakeTimeout+2*closeTimeout, c.out.Conn.Close)
 	s.adopt(c)
 	go c.run()
 }
 
-var (
-	errStopping = errors.New("server is stopping")
-	errTooMany  = errors.New("too many connections")
-)
+var errStopping = errors.New("server is stopping")
+
+// admit makes room for a connection from an address, within all limits, until guest.end and unreserve.
+func (s *Server) admit(remote string) (*guest, error) {
+	if err := s.reserve(); err != nil {
+		return nil, err
+	}
+	guest, err := s.limits.admit(remote)
+	if err != nil {
+		s.unreserve()
+		return nil, err
+	}
+	return guest, nil
+}
 
 // reserve makes room for a connection, unreserve gives it back.
 func (s *Server) reserve() error {
@@ -198,7 +213,8 @@ func (s *Server) reserve() error {
 	case s.stopping:
 		return errStopping
 	case s.count >= s.config.MaxConnections:
-		return errTooMany
+		s.limits.refused[limitConnections].Add(1)
+		return &refusal{kind: limitConnections, after: retryConnection}
 	}
 	s.count++
 	return nil
@@ -229,6 +245,7 @@ func (s *Server) remove(c *conn) {
 	s.mu.Lock()
 	delete(s.connections, c)
 	s.mu.Unlock()
+	c.guest.end()
 	s.unreserve()
 }
 

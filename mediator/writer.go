@@ -163,16 +163,22 @@ func (c *conn) sendFetched(out *devicegroup.Output) bool {
 	return c.sendFrames(&out.Frames)
 }
 
-// fetch appends some of out's messages in the store to its frames. It reports whether one of them is not there; then none
-// is appended.
+// fetch appends some of out's messages in the store to its frames, without those that are damaged. It reports whether one
+// of them is not there; then none is appended.
 func (c *conn) fetch(out *devicegroup.Output, from, to int) (missing bool, err error) {
-	var damaged error
+	var nonsense error
+	var damaged []int
 	data, ends := len(out.Data), len(out.Ends)
 	err = c.server.store.Read(c.url.GroupID, c.core.Epoch(), out.Fetch[from:to], func(i int, record []byte) error {
-		damaged = out.AppendFetched(from+i, record)
-		return damaged
+		nonsense = out.AppendFetched(from+i, record)
+		if errors.Is(nonsense, reflect.ErrDamaged) {
+			damaged = append(damaged, from+i)
+			nonsense = nil
+		}
+		return nonsense
 	})
-	if err == nil || damaged != nil || errors.Is(err, reflect.ErrUnavailable) || errors.Is(err, reflect.ErrFenced) {
+	if err == nil || nonsense != nil || errors.Is(err, reflect.ErrUnavailable) || errors.Is(err, reflect.ErrFenced) {
+		c.group.skip(c, out, damaged)
 		return false, err
 	}
 	out.Data, out.Ends = out.Data[:data], out.Ends[:ends]

@@ -15,7 +15,7 @@ const (
 	// demoPatience is how long the demo waits for anything it has announced.
 	demoPatience = 5 * time.Second
 
-	// demoPause is between two lines for people: a demo has about 45.
+	// demoPause is between two lines for people: a demo has about 60.
 	demoPause = 200 * time.Millisecond
 )
 
@@ -25,7 +25,9 @@ func newDemoCommand() *cobra.Command {
 		Short: "Shows on a server of its own what all this is for",
 		Long: `Starts a server on a free port with a temporary data directory, and three devices of one group, and tells line by line
 what happens between them: authentication, reflection, a device that is offline, a server that is killed and comes back,
-two devices that compete for the lock, a leader that leaves. It takes about ten seconds, needs no network, and leaves nothing behind.
+two devices that compete for the lock, a leader that leaves. Then a user writes to another one through a chat server, whose
+leader is killed; and it tells which addresses the chat server has seen. It takes about fifteen seconds, needs no network,
+and leaves nothing behind.
 
 Each line was seen to happen before it is printed. If anything differs from what is due, the demo says what and ends
 with exit code 1.
@@ -57,6 +59,11 @@ type demo struct {
 	phone, laptop, tablet *demoDevice
 	leader                *demoDevice
 	waiting               []demoText // for the tablet
+
+	addresses              bool // this system has demoDevices and demoLocal
+	chatServer             *demoChatServer
+	alice, bob             *demoUser
+	sender, first, further *demoDevice // Alice's, and Bob's two
 }
 
 // demoText is a text that the phone has reflected.
@@ -66,7 +73,7 @@ type demoText struct {
 }
 
 func newDemo(server demoServer, out io.Writer) *demo {
-	d := &demo{server: server, patience: demoPatience, out: out}
+	d := &demo{server: server, patience: demoPatience, addresses: hasDemoAddresses(), out: out}
 	if isTerminal(out) {
 		d.pause = demoPause
 	}
@@ -77,6 +84,7 @@ func newDemo(server demoServer, out io.Writer) *demo {
 func (d *demo) run(ctx context.Context) error {
 	defer d.disconnectAll()
 	for _, step := range []func(context.Context) error{
+		d.startChatServer,
 		d.startServer,
 		d.authenticate,
 		d.refuseStranger,
@@ -90,6 +98,12 @@ func (d *demo) run(ctx context.Context) error {
 		d.competeForLock,
 		d.changeLeader,
 		d.nothingElse,
+		d.openChat,
+		d.chatToLeader,
+		d.killLeader,
+		d.searchChatDisks,
+		d.showAddresses,
+		d.noOtherChat,
 	} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("demo: %w", err)

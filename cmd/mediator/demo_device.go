@@ -20,6 +20,8 @@ type demoDevice struct {
 	demo   *demo
 	name   string
 	id     d2m.DeviceID
+	keys   *devicekeys.Keys // of its group
+	chat   *demoChat        // nil if its user has no identity
 	nonces *client.MemoryNonces
 	seen   chan observation // in the order in which it happened
 
@@ -64,6 +66,7 @@ func newDemoDevice(name string, d *demo) *demoDevice {
 		demo:   d,
 		name:   name,
 		id:     d2m.DeviceID(binary.LittleEndian.Uint64(id[:])),
+		keys:   d.keys,
 		nonces: client.NewMemoryNonces(client.DefaultNonces),
 		seen:   make(chan observation, maxSeen),
 	}
@@ -73,9 +76,9 @@ func newDemoDevice(name string, d *demo) *demoDevice {
 func (v *demoDevice) connect(ctx context.Context) (d2m.ServerInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.demo.patience)
 	defer cancel()
-	device, err := client.Connect(ctx, client.Config{
+	config := client.Config{
 		URL:            v.demo.url,
-		Keys:           v.demo.keys,
+		Keys:           v.keys,
 		DeviceID:       v.id,
 		Info:           devicekeys.DeviceInfo{Label: v.name},
 		Registered:     v.registered,
@@ -88,7 +91,11 @@ func (v *demoDevice) connect(ctx context.Context) (d2m.ServerInfo, error) {
 		OnDisconnected: func(err error, _ time.Duration) { v.see(sawDisconnected{err}) },
 		ReconnectMin:   50 * time.Millisecond,
 		ReconnectMax:   500 * time.Millisecond,
-	})
+	}
+	if v.chat != nil {
+		config.Chat, config.Dialer = v.chatConfig(), client.Dialer{DialContext: v.chat.dial}
+	}
+	device, err := client.Connect(ctx, config)
 	if err != nil {
 		return d2m.ServerInfo{}, fmt.Errorf("%s connects: %w", v.name, err)
 	}

@@ -277,6 +277,11 @@ func (d *demo) disconnectAll() {
 			v.disconnect()
 		}
 	}
+	for _, v := range []*demoDevice{d.sender, d.further, d.first} {
+		if v != nil {
+			v.disconnect()
+		}
+	}
 	if d.leader != nil {
 		d.leader.disconnect()
 	}

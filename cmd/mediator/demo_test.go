@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -30,7 +32,7 @@ func TestDemo(t *testing.T) {
 	// In this order.
 	rest := stdout
 	for _, want := range []string{
-		"server    process ", "phone     proved that it has the key", "phone     was promoted to leader", "laptop    proved", "tablet    proved",
+		"chat      server: process ", "server    process ", "phone     proved that it has the key", "phone     was promoted to leader", "laptop    proved", "tablet    proved",
 		"stranger  knows the group's id but not its key: refused with 4010",
 		`phone     reflected "lunch at noon?"`, `laptop    got "lunch at noon?"`, `tablet    got "lunch at noon?"`,
 		"tablet    went offline", `phone     reflected "noon is fine"`, `phone     reflected "and an umbrella"`, "laptop    got all 5",
@@ -42,13 +44,26 @@ func TestDemo(t *testing.T) {
 		"tablet    asked for the lock as well and was rejected: the phone has it, to change a contact",
 		"laptop    asked the server who is there and got the answer, but none", "phone     committed", "laptop    got all 3", "tablet    got all 3",
 		"tablet    was told after them", "tablet    asked again and has the lock", "tablet    gave it back",
-		"led the group and left", "was promoted to leader", "done ",
+		"led the group and left", "was promoted to leader",
+		"alice     logged in to the chat server as ALICE001", "bob's one logged in to the chat server as BOB00001, through the mediator; leads",
+		"bob's two logged in to the chat server as BOB00001, through the mediator; does not lead",
+		`alice     sent "are you on your way?" to BOB00001`, "bob's one leads and got it from the chat server", "bob's two got it as well",
+		"bob's one was killed", "bob's two was promoted to leader", `alice     sent "I have got a table"`, "bob's two got it from the chat server",
+		"servers   neither has a word", "addresses ", "done ",
 	} {
 		_, after, found := strings.Cut(rest, want)
 		if !found {
 			t.Fatalf("%q is missing, or not in its place:\n%s", want, stdout)
 		}
 		rest = after
+	}
+	const seen = "addresses devices connect to the mediator from 127.0.1.1, 127.0.1.2, 127.0.1.3; " +
+		"the chat server has seen connections from 127.0.2.1\n"
+	if !strings.Contains(stdout, seen) && !strings.Contains(stdout, "is left out") {
+		t.Errorf("the addresses are missing:\n%s", stdout)
+	}
+	if runtime.GOOS == "linux" && !strings.Contains(stdout, seen) {
+		t.Errorf("the addresses were left out:\n%s", stdout)
 	}
 	if left, err := os.ReadDir(s.home); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
@@ -61,6 +76,7 @@ var (
 	tabletAtFirst = session{device: 3, login: 1}
 	tabletAgain   = session{device: 3, login: 2}
 	tabletAsRival = session{device: 3, login: 3} // only from here on a frame of a transaction comes
+	bobsTwo       = session{device: 7, login: 1} // behind the stranger and Alice's device
 )
 
 // TestDemoFailsIfAnythingDiffers: a server that drops or changes one message does not get through.
@@ -178,6 +194,113 @@ func TestDemoFailsIfTransactionDiffers(t *testing.T) {
 	}
 }
 
+// TestDemoFailsIfChatDiffers: a mediator that keeps a message from Bob's second device, or does not let it lead, does not
+// get through.
+func TestDemoFailsIfChatDiffers(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		at    d2m.Type
+		fault func(frame []byte) [][]byte
+		want  string
+	}{
+		{"not reflected", d2m.TypeReflected, func([]byte) [][]byte { return nil },
+			`bob's two did not see the chat message "are you on your way?" within 3s`},
+		{"reflected something else", d2m.TypeReflected, func(frame []byte) [][]byte {
+			frame[4+16+30]++
+			return [][]byte{frame}
+		}, "bob's two saw a message it cannot read"},
+		{"no promotion", d2m.TypeRolePromotedToLeader, func([]byte) [][]byte { return nil },
+			"bob's two did not see its promotion to leader within 3s"},
+		{"promoted too early", d2m.TypeReflected, func(frame []byte) [][]byte {
+			return [][]byte{d2m.RolePromotedToLeader{}.Append(nil), frame}
+		}, `bob's two saw its promotion to leader where the chat message "are you on your way?" was due`},
+		{"chat server's word missing", d2m.TypeProxy, func([]byte) [][]byte { return nil }, "bob's two was not logged in by the chat server within 3s"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			done := false
+			server := newRelayServer(t, func(of session, frame []byte) ([][]byte, error) {
+				if of == bobsTwo && d2m.Type(frame[0]) == test.at && !done {
+					done = true
+					return test.fault(frame), nil
+				}
+				return [][]byte{frame}, nil
+			})
+			mustFail(t, server, test.want)
+		})
+	}
+}
+
+// TestDemoFailsIfTheChatServerSeesAnotherAddress: here the mediator goes out from the address that the system chooses.
+func TestDemoFailsIfTheChatServerSeesAnotherAddress(t *testing.T) {
+	t.Parallel()
+	server, err := newProcessServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.close()
+	if server.local == "" {
+		t.Log("this system has no addresses that could be seen")
+		return
+	}
+	server.local = ""
+	mustFail(t, server, "chat server has seen connections from 127.0.0.1, want 127.0.2.1 alone")
+}
+
+// TestDemoWithoutAddresses is on a system whose loopback interface has one address only.
+func TestDemoWithoutAddresses(t *testing.T) {
+	t.Parallel()
+	server, err := newProcessServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.close()
+	server.local = ""
+	var out bytes.Buffer
+	d := newDemo(server, &out)
+	d.addresses = false
+	if err := d.run(testContext(t)); err != nil {
+		t.Errorf("got %v\n%s", err, &out)
+	}
+	if !strings.Contains(out.String(), "addresses this system has no 127.0.1.0/24 and 127.0.2.1: ") || strings.Contains(out.String(), "that of no device") {
+		t.Errorf("got:\n%s", &out)
+	}
+}
+
+// TestDemoFailsIfADeviceGoesPastTheMediator: the chat server sees it, however short its connection was.
+func TestDemoFailsIfADeviceGoesPastTheMediator(t *testing.T) {
+	t.Parallel()
+	if !hasDemoAddresses() {
+		t.Log("this system has no addresses that could be seen")
+		return
+	}
+	inner, err := newProcessServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &indiscreetServer{processServer: inner}
+	defer server.close()
+	mustFail(t, server, "chat server has seen connections from 127.0.1.9, 127.0.2.1, want 127.0.2.1 alone")
+	if server.err != nil {
+		t.Fatal(server.err)
+	}
+}
+
+// indiscreetServer lets the chat server have a visit by a device.
+type indiscreetServer struct {
+	*processServer
+	err error
+}
+
+func (s *indiscreetServer) start(ctx context.Context) (url string, process int, err error) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, 9)}}
+	conn, err := dialer.DialContext(ctx, "tcp", s.upstream)
+	if s.err = err; err == nil {
+		conn.Close()
+	}
+	return s.processServer.start(ctx)
+}
+
 // TestDemoSeesWhatComesBeforeTheCommit: the laptop is given something when the phone has the lock.
 func TestDemoSeesWhatComesBeforeTheCommit(t *testing.T) {
 	t.Parallel()
@@ -236,10 +359,12 @@ func TestDemoInterrupted(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || exitCode(err) == exitDone {
 		t.Errorf("got %v", err)
 	}
-	command := server.command
+	children := []*child{server.mediator, server.chat}
 	server.close()
-	if command == nil || command.ProcessState == nil {
-		t.Error("the server runs on")
+	for _, c := range children {
+		if c == nil || c.command.ProcessState == nil {
+			t.Error("a server runs on")
+		}
 	}
 	if _, err := os.Stat(server.dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the data is still there: %v", err)

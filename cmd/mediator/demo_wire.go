@@ -41,7 +41,7 @@ type rawConnection struct {
 func (v *demoDevice) connectRaw(ctx context.Context) (d2m.ServerInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.demo.patience)
 	defer cancel()
-	url, err := client.URL(v.demo.url, v.demo.keys.GroupID(), client.DefaultServerGroup)
+	url, err := client.URL(v.demo.url, v.keys.GroupID(), client.DefaultServerGroup)
 	if err != nil {
 		return d2m.ServerInfo{}, err
 	}
@@ -49,7 +49,7 @@ func (v *demoDevice) connectRaw(ctx context.Context) (d2m.ServerInfo, error) {
 	if err != nil {
 		return d2m.ServerInfo{}, fmt.Errorf("%s connects: %w", v.name, err)
 	}
-	info, err := wire.Login(ctx, v.demo.keys, d2m.ClientHello{
+	info, err := wire.Login(ctx, v.keys, d2m.ClientHello{
 		Version: d2m.ProtocolVersion, DeviceID: v.id, Expiration: d2m.Persistent, Expected: d2m.SlotExisting,
 	})
 	if err != nil {
@@ -93,7 +93,7 @@ func (c *rawConnection) observe(message d2m.Message) observation {
 	case d2m.RolePromotedToLeader:
 		return sawLeader{}
 	case d2m.TransactionRejected:
-		return sawRejected{m.DeviceID, c.device.demo.keys.OpenScope(m.Scope)}
+		return sawRejected{m.DeviceID, c.device.keys.OpenScope(m.Scope)}
 	case d2m.TransactionEnded:
 		return sawEnded{m.DeviceID}
 	case d2m.BeginTransactionAck:
@@ -108,7 +108,7 @@ func (c *rawConnection) observe(message d2m.Message) observation {
 
 // take opens a message and acknowledges it.
 func (c *rawConnection) take(m d2m.Reflected) observation {
-	plain, _, err := c.device.demo.keys.OpenEnvelope(m.Envelope)
+	plain, _, err := c.device.keys.OpenEnvelope(m.Envelope)
 	if err != nil {
 		return sawUnreadable{err}
 	}
@@ -124,7 +124,7 @@ func (c *rawConnection) take(m d2m.Reflected) observation {
 
 // begin asks for the lock.
 func (c *rawConnection) begin(ctx context.Context, scope devicekeys.Scope) error {
-	sealed, err := c.device.demo.keys.SealScope(rand.Reader, scope)
+	sealed, err := c.device.keys.SealScope(rand.Reader, scope)
 	if err != nil {
 		return err
 	}

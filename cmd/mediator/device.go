@@ -20,7 +20,8 @@ func newDeviceCommand() *cobra.Command {
 		Use:   "device",
 		Short: "Is a device for the shell",
 		Long: `A real device of a real group, for the shell. What it is stands in a device file: the key of its group (keep it
-secret), its own id, the server's URL, whether the server has a slot for it, and which messages it has handled.
+secret), its own id, the server's URL, whether the server has a slot for it, and which messages it has handled. If the
+group has an identity at a chat server, that and its key stand there, too.
 
 Texts travel encrypted with the group's key, in a field of their own, so that no app mistakes one for a message.
 
@@ -32,10 +33,11 @@ The flags can also be given as environment variables: MEDIATOR_DEVICE, MEDIATOR_
   mediator device devices --device laptop        # connects once: from now on messages wait for it
   mediator device reflect hello --device phone
   mediator device transact --scope contact renamed portrayed --device phone   # both or none
-  mediator device listen --device laptop         # prints: … message from …: hello`,
+  mediator device listen --device laptop         # prints: … message from …: hello
+  mediator device chat --to ABCD1234 hello --device phone   # to another user; "mediator dev" prepares it all`,
 	})
 	cmd.AddCommand(newDeviceNewCommand(), newDeviceListenCommand(), newDeviceReflectCommand(),
-		newDeviceTransactCommand(), newDeviceDevicesCommand(), newDeviceDropCommand())
+		newDeviceTransactCommand(), newDeviceChatCommand(), newDeviceDevicesCommand(), newDeviceDropCommand())
 	return cmd
 }
 

@@ -32,19 +32,21 @@ type deviceFile struct {
 	content deviceContent
 	id      d2m.DeviceID
 	keys    *devicekeys.Keys
+	chat    *chatIdentity // nil if it has none
 	nonces  *client.MemoryNonces
 	lock    *os.File
 }
 
-// deviceContent is what stands in the file, as JSON. Exactly one of the keys is there.
+// deviceContent is what stands in the file, as JSON. Exactly one of the two keys is there.
 type deviceContent struct {
-	Format      int      `json:"format"`
-	Server      string   `json:"server"`
-	DeviceID    string   `json:"device_id"`              // 16 hex digits
-	GroupKey    string   `json:"group_key,omitempty"`    // 64 hex digits
-	IdentityKey string   `json:"identity_key,omitempty"` // 64 hex digits: the original scheme
-	Registered  bool     `json:"registered"`             // the server has a slot for the device
-	Nonces      [][]byte `json:"nonces"`                 // of handled messages, 24 bytes each, oldest first
+	Format      int          `json:"format"`
+	Server      string       `json:"server"`
+	DeviceID    string       `json:"device_id"`              // 16 hex digits
+	GroupKey    string       `json:"group_key,omitempty"`    // 64 hex digits
+	IdentityKey string       `json:"identity_key,omitempty"` // 64 hex digits: the original scheme
+	Chat        *chatContent `json:"chat,omitempty"`
+	Registered  bool         `json:"registered"` // the server has a slot for the device
+	Nonces      [][]byte     `json:"nonces"`     // of handled and of sent messages, 24 bytes each, oldest first
 }
 
 // createDeviceFile makes the file of a device that has never connected. It does not replace one.
@@ -62,10 +64,18 @@ func createDeviceFile(path string, content deviceContent) (f *deviceFile, err er
 		return nil, f.wrong(err)
 	}
 	defer f.close()
-	if _, err := os.Lstat(path); err == nil {
-		return nil, f.wrong(errors.New("is there already; choose another name, for its key may be the only one"))
+	if err := f.checkAbsent(); err != nil {
+		return nil, err
 	}
 	return f, f.save()
+}
+
+// checkAbsent makes sure that no file is replaced.
+func (f *deviceFile) checkAbsent() error {
+	if _, err := os.Lstat(f.path); err == nil {
+		return f.wrong(errors.New("is there already; choose another name, for its key may be the only one"))
+	}
+	return nil
 }
 
 // openDeviceFile reads a device file and keeps other processes off it.
@@ -121,6 +131,11 @@ func (f *deviceFile) interpret() (err error) {
 	}
 	if _, err := client.URL(c.Server, f.keys.GroupID(), client.DefaultServerGroup); err != nil {
 		return f.wrong(fmt.Errorf("server: %q: %w", c.Server, err))
+	}
+	if c.Chat != nil {
+		if f.chat, err = c.Chat.interpret(); err != nil {
+			return f.wrong(err)
+		}
 	}
 	f.nonces = client.NewMemoryNonces(maxNonces)
 	for i, nonce := range c.Nonces {

@@ -156,6 +156,12 @@ func TestWrongDeviceFiles(t *testing.T) {
 		{"odd key", "00000000000\"", "0000000000x\"", "group_key is not 64 hex digits"},
 		{"two keys", `"nonces"`, `"identity_key": "00", "nonces"`, "has both a group_key and an identity_key"},
 		{"server", "ws://x", "http://x", `server: "http://x": server URL: scheme is "http", want ws or wss`},
+		{"chat identity", `"nonces"`, chatJSON("ABCD1234", "abcd1234"), `chat identity "abcd1234" is not 8 characters A–Z and 0–9`},
+		{"chat secret key", `"nonces"`, chatJSON(`"secret_key": "0`, `"secret_key": "`), "chat secret_key is not 64 hex digits"},
+		{"chat device id", `"nonces"`, chatJSON("0000000000000002", "2"), "chat device_id is not 16 hex digits"},
+		{"chat server key", `"nonces"`, chatJSON(`"server_key": "0900`, `"server_key": "0000`), "chat server_key: "},
+		{"chat directory", `"nonces"`, chatJSON("http://x", "x"), `chat directory: "x" is not a URL such as http://127.0.0.1:5280`},
+		{"chat directory with query", `"nonces"`, chatJSON("http://x", "http://x?y"), `chat directory: "http://x?y" has more than a host and a path`},
 		{"short nonce", "[]", `["AAAA"]`, "nonce 0 has 3 bytes, want 24"},
 		{"type", `"nonces": []`, `"nonces": 7`, "is not a device file"},
 	} {
@@ -172,5 +178,44 @@ func TestWrongDeviceFiles(t *testing.T) {
 				t.Errorf("got %v, want one that says %q", err, test.want)
 			}
 		})
+	}
+}
+
+// chatJSON is an identity in front of the nonces, with one thing in it replaced.
+func chatJSON(old, new string) string {
+	good := `"chat": {"identity": "ABCD1234", "secret_key": "` + strings.Repeat("01", 32) + `", "device_id": "0000000000000002",
+		"server_key": "09` + strings.Repeat("00", 31) + `", "directory": "http://x"}, "nonces"`
+	return strings.Replace(good, old, new, 1)
+}
+
+func TestDeviceFileWithAnIdentity(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "device")
+	content := groupContent()
+	if err := json.Unmarshal([]byte("{"+chatJSON("", "")+": []}"), &content); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := createDeviceFile(path, content); err != nil {
+		t.Fatal(err)
+	}
+	f := openTestDeviceFile(t, path)
+	if err := f.setRegistered(true); err != nil {
+		t.Fatal(err)
+	}
+	again, err := readDeviceFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.chat.id.String() != "ABCD1234" || again.chat.device != 2 || again.chat.serverKey.Bytes()[0] != 9 || again.chat.directory != "http://x" {
+		t.Errorf("the file holds %+v", again.chat)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	joined, err := joinedContent(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if joined.Chat.DeviceID == again.content.Chat.DeviceID || joined.Chat.SecretKey != again.content.Chat.SecretKey {
+		t.Errorf("a device that joins has %+v", joined.Chat)
 	}
 }

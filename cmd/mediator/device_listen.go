@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"openmediator/client"
+	"openmediator/csp"
 	"openmediator/d2m"
 	"openmediator/devicekeys"
 )
@@ -23,6 +24,11 @@ func newDeviceListenCommand() *cobra.Command {
 		Long: `Stays connected until a signal ends it: prints the messages that arrive, the devices of the group, when the queue has
 run dry, and whether this device leads its group. Each line of standard input is reflected. When the connection is lost it
 comes back by itself; when the server refuses for good (41xx), it ends.
+
+If the group has an identity at a chat server, chat messages are printed as well: as "chat from ID" those that this device
+gets because it leads, and that another device got and reflected (it says which); as "chat to ID" those that another device
+has sent. They are acknowledged like all others. The public keys of their senders are looked up over HTTP, without the
+mediator.
 
 A message is acknowledged, and gone from the server, when it has been printed. It is not printed again, not after a restart
 either: the device file remembers the last ` + fmt.Sprint(maxNonces) + `.
@@ -58,6 +64,7 @@ func listen(ctx context.Context, d *deviceCommand, _ []string) error {
 	config.OnLeader = func() { l.print(leader{"leader"}) }
 	config.OnUnreadable = func(err error) { l.print(unreadable{"unreadable", err.Error()}) }
 	config.OnDisconnected = func(err error, retry time.Duration) { l.print(newDisconnected(err, retry)) }
+	config.Chat = l.chatConfig()
 	if l.device, err = client.Connect(ctx, config); err != nil {
 		return err
 	}
@@ -98,6 +105,19 @@ func (l *listening) print(e event) error {
 
 func (l *listening) onMessage(_ context.Context, m client.Message) error {
 	return l.print(newMessage(m))
+}
+
+// chatConfig returns nil if the group has no identity.
+func (l *listening) chatConfig() *client.ChatConfig {
+	if l.file.chat == nil {
+		return nil
+	}
+	config := l.file.chatConfig()
+	config.Receive = func(_ context.Context, m client.ChatMessage) error { return l.print(newChatReceived(m)) }
+	config.OnLogin = func(ack csp.LoginAck) { l.print(newLoggedIn(l.file, ack)) }
+	config.OnUnreadable = func(err error) { l.print(unreadable{"unreadable", err.Error()}) }
+	config.OnAlert = func(text string) { l.print(alert{"alert", text}) }
+	return config
 }
 
 func (l *listening) onConnected(info d2m.ServerInfo) {

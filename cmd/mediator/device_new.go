@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"io"
@@ -18,22 +19,35 @@ func newDeviceNewCommand() *cobra.Command {
 		Long: `Makes a device file and prints the id of its group, 64 hex digits. Without a flag that is a new group with a random
 key. The server is not asked: the device gets its slot when it first connects.
 
+With --chat-register the group gets an identity at a chat server, 8 characters, which is printed behind the group's id. A
+device that joins has the identity of its group, and is a device of its own at the chat server.
+
 The file is readable by its owner alone (0600). Whoever has it can read and write as this group.
 
 ` + exitCodes,
 		Example: `  mediator device new phone
   mediator device new laptop --join phone
   mediator device new tablet --join phone --server wss://example.org/mediator
-  mediator device new phone --identity-key - < identity.hex`,
+  mediator device new phone --identity-key - < identity.hex
+  mediator device new phone --chat-register http://127.0.0.1:5280 --chat-key HEX`,
 		Args: arguments("FILE"),
 	}
 	identity := cmd.Flags().String("identity-key", "", "derive the group from this private key of an identity, 64 hex "+
 		"digits: the original scheme; - reads it from standard input, where no other process can see it")
 	join := cmd.Flags().String("join", "", "make a further device of the group of this device file")
+	var chat registration
+	cmd.Flags().StringVar(&chat.directory, "chat-register", "", "register an identity for the group with the chat server that "+
+		"has its HTTP interface at this `URL`, such as http://127.0.0.1:5280; with --identity-key it is the key's")
+	cmd.Flags().StringVar(&chat.serverKey, "chat-key", "", "the chat server's public key, 64 hex digits, as "+
+		"\"mediator chatserver\" prints it (required with --chat-register)")
+	cmd.Flags().StringVar(&chat.wish, "chat-identity", "", "the identity wished for, 8 characters A–Z and 0–9 (default any)")
 	src := addSettings(cmd, os.LookupEnv, ofDevice)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := src.load()
 		if err != nil {
+			return err
+		}
+		if err := chat.check(cmd, *join != ""); err != nil {
 			return err
 		}
 		var content deviceContent
@@ -53,7 +67,7 @@ The file is readable by its owner alone (0600). Whoever has it can read and writ
 		if s.url != "" {
 			content.Server = s.url
 		}
-		f, err := createDeviceFile(args[0], content)
+		f, err := makeDeviceFile(cmd.Context(), args[0], content, chat)
 		if err != nil {
 			return err
 		}
@@ -61,6 +75,19 @@ The file is readable by its owner alone (0600). Whoever has it can read and writ
 		return out.print(newCreated(f))
 	}
 	return cmd
+}
+
+// makeDeviceFile is createDeviceFile for a device that may have to get its identity first.
+func makeDeviceFile(ctx context.Context, path string, content deviceContent, chat registration) (*deviceFile, error) {
+	if chat.directory != "" {
+		if err := (&deviceFile{path: path}).checkAbsent(); err != nil {
+			return nil, err
+		}
+		if err := chat.register(ctx, &content); err != nil {
+			return nil, err
+		}
+	}
+	return createDeviceFile(path, content)
 }
 
 // groupContent is a device of a new group.
@@ -92,5 +119,11 @@ func joinedContent(path string) (deviceContent, error) {
 		return deviceContent{}, err
 	}
 	c := other.content
-	return deviceContent{Server: c.Server, GroupKey: c.GroupKey, IdentityKey: c.IdentityKey}, nil
+	joined := deviceContent{Server: c.Server, GroupKey: c.GroupKey, IdentityKey: c.IdentityKey}
+	if c.Chat != nil {
+		chat := *c.Chat
+		chat.DeviceID = newChatDeviceID()
+		joined.Chat = &chat
+	}
+	return joined, nil
 }

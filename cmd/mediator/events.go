@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,17 +41,22 @@ func (p *printer) print(e event) error {
 
 // created: a device file was made.
 type created struct {
-	Event  string `json:"event"`
-	Group  string `json:"group"`
-	Device string `json:"device"`
+	Event    string `json:"event"`
+	Group    string `json:"group"`
+	Device   string `json:"device"`
+	Identity string `json:"identity,omitempty"` // at the chat server
 }
 
 func newCreated(f *deviceFile) created {
-	return created{"created", fmt.Sprintf("%x", f.keys.GroupID()), formatDeviceID(f.id)}
+	e := created{Event: "created", Group: fmt.Sprintf("%x", f.keys.GroupID()), Device: formatDeviceID(f.id)}
+	if f.chat != nil {
+		e.Identity = f.chat.id.String()
+	}
+	return e
 }
 
-// String is the group id alone, for scripts.
-func (e created) String() string { return e.Group }
+// String is the group id, and the identity if there is one, for scripts.
+func (e created) String() string { return strings.TrimSpace(e.Group + " " + e.Identity) }
 
 // connected: the device is registered and connected.
 type connected struct {

@@ -39,6 +39,8 @@ func exitCode(err error) int {
 	var lost *client.LostError
 	var unknown *client.UnknownError
 	var rejected *client.RejectedError
+	var unsent *client.ChatUnknownError
+	var directory *directoryError
 	switch {
 	case err == nil:
 		return exitDone
@@ -51,7 +53,7 @@ func exitCode(err error) int {
 			return exitFailed
 		}
 		return exitUnreachable
-	case errors.As(err, &lost), errors.As(err, &unknown):
+	case errors.As(err, &lost), errors.As(err, &unknown), errors.As(err, &unsent), errors.As(err, &directory):
 		return exitUnreachable
 	}
 	return exitFailed
@@ -63,6 +65,8 @@ func describe(err error) string {
 	var unreachable *client.UnreachableError
 	var unknown *client.UnknownError
 	var rejected *client.RejectedError
+	var unsent *client.ChatUnknownError
+	var violated *client.ChatServerError
 	var transaction *transactionError
 	text := err.Error()
 	switch {
@@ -83,7 +87,12 @@ func describe(err error) string {
 	case errors.As(err, &unreachable):
 		text += ": is it running, and is this its URL (--server)?"
 	}
-	if errors.As(err, &unknown) {
+	if errors.As(err, &violated) {
+		text += ": is the chat server's public key in the device file the one that it prints?"
+	}
+	if errors.As(err, &unsent) {
+		text = "it is not known whether the message has left: " + text
+	} else if errors.As(err, &unknown) {
 		text = "it is not known whether the server has done it: " + text
 	}
 	return text
@@ -97,6 +106,10 @@ func adviceFor(code d2m.CloseCode) string {
 	switch code {
 	case d2m.CloseNormal, d2m.CloseGoingAway:
 		return "try again when it runs again"
+	case d2m.CloseChatServerClosed:
+		return "the chat server does not know this identity with this key, or has been stopped; try again when it runs"
+	case d2m.CloseChatServerUnreachable:
+		return "is the chat server running, and does the mediator know where (mediator serve --upstream HOST:PORT)?"
 	case d2m.CloseTransactionExpired:
 		return "the lock's time was over (--ttl, and the server's max-transaction-ttl); begin again"
 	case d2m.CloseProtocolError:

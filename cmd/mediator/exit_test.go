@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"openmediator/client"
+	"openmediator/csp"
 	"openmediator/d2m"
 	"openmediator/devicekeys"
 )
@@ -32,6 +33,16 @@ func TestExitCodes(t *testing.T) {
 		{&client.UnreachableError{Err: errors.New("connection refused")}, 3, []string{"connection refused", "is it running", "--server"}},
 		{&client.UnreachableError{Status: 404, Text: "nothing\nhere"}, 3, []string{`404, "nothing\nhere"`, "is this the URL of a mediator?"}},
 		{&client.UnreachableError{Status: 400, Text: "low-order point"}, 1, []string{"400"}},
+		{&client.ChatUnknownError{Err: &client.CloseError{Code: d2m.CloseChatServerClosed}}, 1,
+			[]string{"it is not known whether the message has left: ", "4000"}},
+		{&client.ChatUnknownError{Err: &client.LostError{Err: io.EOF}}, 3, []string{"it is not known whether the message has left: ", "EOF"}},
+		{&client.ChatUnknownError{Err: errNoAnswer}, 3, []string{"it is not known whether the message has left: ", "has not answered"}},
+		{fmt.Errorf("chat message: was not sent: %w", &client.ChatServerError{Err: errors.New("odd")}), 1,
+			[]string{"was not sent: chat server: violates the protocol: odd: is the chat server's public key"}},
+		{fmt.Errorf("chat message: was not sent: %w", &client.ChatClosedError{Closed: csp.Closed{Text: "bye\x1b"}}), 1,
+			[]string{"was not sent: chat server: closed the connection: ", "bye"}},
+		{&directoryError{"http://x", errors.New("refused")}, 3, []string{"chat directory http://x: refused: is the chat server running, and with --http there?"}},
+		{&directoryError{"http://x", errors.New("is this one?")}, 3, []string{"chat directory http://x: is this one?"}},
 		{&client.ProtocolError{Err: errors.New("odd")}, 1, []string{"violates the protocol"}},
 		{&client.RejectedError{Holder: 0xbad, Scope: devicekeys.ScopeNewDevice, Err: errNoAnswer}, 1,
 			[]string{"was not begun", "device 0000000000000bad holds the lock (scope new-device)", "--wait"}},
@@ -59,7 +70,8 @@ func TestExitCodes(t *testing.T) {
 func TestEachRefusalSaysWhatToDo(t *testing.T) {
 	general := adviceFor(4999)
 	for _, code := range []d2m.CloseCode{d2m.CloseProtocolError, d2m.CloseUnsupportedVersion, d2m.CloseDeviceLimit,
-		d2m.CloseReplaced, d2m.CloseDropped, d2m.CloseQueueLimit, d2m.CloseSlotState, d2m.CloseTransactionExpired} {
+		d2m.CloseReplaced, d2m.CloseDropped, d2m.CloseQueueLimit, d2m.CloseSlotState, d2m.CloseTransactionExpired,
+		d2m.CloseChatServerClosed, d2m.CloseChatServerUnreachable} {
 		err := &client.CloseError{Code: code}
 		if exitCode(err) != exitFailed || !strings.Contains(describe(err), fmt.Sprint(uint16(code))) || adviceFor(code) == general {
 			t.Errorf("%d: %s", code, describe(err))

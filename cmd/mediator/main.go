@@ -1,9 +1,11 @@
 // Command mediator is the server and, for the shell, a device that uses it.
 //
-//	mediator serve     runs the server
-//	mediator device    is a device: makes its file, listens, reflects, looks after the group
-//	mediator demo      shows on a server of its own what all this is for
-//	mediator version   tells which build this is
+//	mediator serve       runs the server
+//	mediator chatserver  runs a small chat server, to try the mediator with
+//	mediator device      is a device: makes its file, listens, reflects, chats, looks after the group
+//	mediator dev         runs mediator and chat server together, with devices to try them with
+//	mediator demo        shows on a server of its own what all this is for
+//	mediator version     tells which build this is
 //
 // # Where things stand
 //
@@ -12,11 +14,13 @@
 //   - serve.go runs the server: store, listeners, mediator.Server, in this order, and ends them in the other.
 //   - device_file.go is what a device keeps between two commands. One process at a time uses a device file; it is
 //     replaced as a whole, durably, before anything that depends on it leaves this machine.
-//   - events.go is all that the device commands print, in words and as JSON. What comes from a peer or a server goes
-//     through printable or printableJSON, so that it cannot steer the terminal.
+//   - dev.go runs both servers in one process, from the parts that serve.go and chatserver.go have.
+//   - events.go and events_chat.go are all that the device commands print, in words and as JSON. What comes from a peer
+//     or a server goes through printable or printableJSON, so that it cannot steer the terminal.
 //   - exit.go maps every error to one sentence with the way out and to the exit code.
 //   - demo_script.go is the demo, step by step: each step waits for what it announces and says what it saw. The server is
-//     another process of this same binary, so that it can be killed.
+//     another process of this same binary, so that it can be killed; so is the chat server. demo_chat.go is the part with
+//     two users.
 package main
 
 import "os"

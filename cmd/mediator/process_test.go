@@ -80,6 +80,13 @@ func (s *shell) startTo(stdout *os.File, args ...string) *process {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return s.startProgram(program, stdout, args...)
+}
+
+// startProgram is startTo for any program.
+func (s *shell) startProgram(program string, stdout *os.File, args ...string) *process {
+	s.t.Helper()
+	var err error
 	p := &process{t: s.t, command: exec.Command(program, args...), stdout: newTranscript(), stderr: newTranscript(), ended: make(chan struct{})}
 	p.command.Dir, p.command.Env = s.home, s.environ
 	p.command.Stdout, p.command.Stderr = p.stdout, p.stderr

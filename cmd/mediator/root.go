@@ -57,7 +57,8 @@ func newRootCommand() *cobra.Command {
 order, and survives anything short of losing the disk. This one program is the server and, for the shell, a device.
 
 ` + exitCodes,
-		Example: `  mediator demo                    # see it work, in about ten seconds
+		Example: `  mediator demo                    # see it work, in about fifteen seconds
+  mediator dev                     # try it, with a chat server and two users
   mediator serve                   # run the server, with no set-up at all
   mediator device new phone        # make a device file; "mediator device" tells the rest
   source <(mediator completion bash)`,
@@ -68,7 +69,7 @@ order, and survives anything short of losing the disk. This one program is the s
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageOf(cmd, "%v", err)
 	})
-	root.AddCommand(newServeCommand(), newDeviceCommand(), newDemoCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(), newChatServerCommand(), newDeviceCommand(), newDevCommand(), newDemoCommand(), newVersionCommand())
 	return root
 }
 

@@ -39,6 +39,8 @@ The log goes to standard error: for people if that is a terminal, else one JSON 
   mediator serve --listen 127.0.0.1:9000 --data /var/lib/mediator
   mediator serve --listen unix:/run/mediator/socket
   mediator serve --listen ws://0.0.0.0:8440 --allow-plaintext   # only behind something that does TLS
+  mediator serve --upstream g-{server_group}.example.net:5222
+  mediator serve --upstream 4f=chat.example.net:5222 --upstream-proxy socks5h://127.0.0.1:9050
   MEDIATOR_DATA=/var/lib/mediator mediator serve --log-level warn
   mediator serve --max-slots 15 --max-queue-bytes 1GiB --max-group-bytes 4GiB`,
 		Args: arguments(),
@@ -67,7 +69,7 @@ func serve(ctx context.Context, s *settings, logTo io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	store, err := openStore(dir, s.storeBytes, log)
+	store, err := openStore(dir, s, log)
 	if err != nil {
 		return err
 	}
@@ -84,6 +86,9 @@ func serve(ctx context.Context, s *settings, logTo io.Writer) (err error) {
 		return err
 	}
 	log.Info().Str("version", version()).Str("data", dir).Msg("mediator started")
+	if s.server.Chat.Upstreams.Empty() {
+		log.Info().Msg("no chat server is configured: devices that ask for one are closed; name one with --upstream")
+	}
 	return serveUntil(ctx, server, listeners, log)
 }
 
@@ -132,9 +137,17 @@ func (s *settings) dataDirectory() (string, error) {
 }
 
 // openStore opens the data directory. The error is one sentence for the operator.
-func openStore(dir string, maxBytes int64, log zerolog.Logger) (*boltstore.Store, error) {
+func openStore(dir string, s *settings, log zerolog.Logger) (*boltstore.Store, error) {
 	store, err := boltstore.Open(dir, boltstore.Options{
-		MaxBytes: maxBytes,
+		MaxBytes:     s.storeBytes,
+		CompactEvery: s.compactEvery,
+		OnCompacted: func(r boltstore.CompactResult, err error) {
+			if err != nil {
+				log.Warn().Str("cause", cause(err).Error()).Msg("storage could not be compacted: it is tried again")
+				return
+			}
+			log.Info().Int64("before", r.Before).Int64("after", r.After).Dur("waited", r.Waited).Msg("storage compacted")
+		},
 		OnRecovered: func() {
 			log.Warn().Msg("storage failed before: its file was replaced by a sound copy of what was stored")
 		},

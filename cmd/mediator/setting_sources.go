@@ -39,9 +39,9 @@ func (f *flag) Type() string {
 	return string(f.row.kind)
 }
 
-// Set takes the text. A flag for addresses may be repeated.
+// Set takes the text. A flag for addresses or chat servers may be repeated.
 func (f *flag) Set(text string) error {
-	if f.given && f.row.kind == kindAddresses {
+	if f.given && (f.row.kind == kindAddresses || f.row.kind == kindUpstream) {
 		text = f.text + "," + text
 	}
 	f.text, f.given = text, true
@@ -55,7 +55,7 @@ func addSettings(cmd *cobra.Command, environ func(string) (string, bool), of ...
 	for _, row := range src.rows() {
 		f := &flag{row: row, text: row.byDefault}
 		src.flags[row.name] = f
-		added := cmd.Flags().VarPF(f, row.name, "", row.help())
+		added := cmd.Flags().VarPF(f, row.flagName(), "", row.help())
 		if row.kind == kindSwitch {
 			added.NoOptDefVal = "true"
 		}
@@ -105,7 +105,7 @@ func (s *settings) check() error {
 		return usage("max-staged-bytes: %d bytes are less than max-transaction-bytes, %d; raise the one or lower the other",
 			s.server.StagedBytes, s.server.Group.StagedBytes)
 	}
-	return nil
+	return s.resolveUpstreams()
 }
 
 // help is the text of the flag.

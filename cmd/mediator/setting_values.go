@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,12 @@ func (r *setting) set(s *settings, text string) error {
 	switch field := r.field(s).(type) {
 	case *[]address:
 		*field, err = parseAddresses(text)
+	case *[]string:
+		*field = parseUpstreamList(text)
+	case *socksProxy:
+		*field, err = parseSOCKS(text)
+	case *netip.Addr:
+		*field, err = parseLocal(text)
 	case *string:
 		*field = text
 	case *bool:
@@ -30,7 +37,7 @@ func (r *setting) set(s *settings, text string) error {
 		err = r.setNumber(field, text)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", r.name, err)
+		return fmt.Errorf("%s: %w", r.flagName(), err)
 	}
 	return nil
 }

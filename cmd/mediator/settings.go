@@ -1,8 +1,12 @@
 package main
 
 import (
+	"net/netip"
+	"time"
+
 	"github.com/rs/zerolog"
 
+	"openmediator/chatproxy"
 	"openmediator/mediator"
 )
 
@@ -13,8 +17,17 @@ type settings struct {
 	allowPlaintext bool
 	data           string
 	storeBytes     int64 // 0: 80 % of the file system
+	compactEvery   time.Duration
 	logLevel       zerolog.Level
-	server         mediator.Config
+
+	upstream        []string
+	upstreamPattern string
+	socks           socksProxy
+	local           netip.Addr
+	server          mediator.Config
+
+	// chatserver
+	chat chatSettings
 
 	// device
 	device string
@@ -25,6 +38,7 @@ type settings struct {
 // setting is one row of the table.
 type setting struct {
 	name      string              // of the flag; the variable is MEDIATOR_ and the same in capitals
+	flag      string              // of the flag, where another command has one with that name already
 	of        audience            // which commands have it
 	kind      kind                // how its text is read
 	unit      string              // of a count: what is counted
@@ -42,6 +56,7 @@ const (
 	ofServe audience = iota
 	ofDevice
 	ofDeviceFile // all device commands but the one that makes the file
+	ofChatServer
 )
 
 // kind is how the text of a setting is read.
@@ -54,6 +69,11 @@ const (
 	kindSwitch    kind = "switch"
 	kindLevel     kind = "level"
 	kindPrivacy   kind = "privacy"
+	kindUpstream  kind = "upstream"
+	kindPattern   kind = "pattern"
+	kindProxy     kind = "proxy"
+	kindIP        kind = "IP"
+	kindHostPort  kind = "host:port"
 	kindCount     kind = "count"
 	kindBytes     kind = "bytes"
 	kindDuration  kind = "duration"
@@ -81,10 +101,64 @@ var table = []setting{
 			"groups and addresses",
 		field: func(s *settings) any { return &s.server.Privacy }},
 
+	{name: "upstream", of: ofServe, kind: kindUpstream,
+		text: "where the chat server is: HOST:PORT for all server groups; or a template such as " +
+			"g-{server_group}.example.net:5222; or SERVERGROUP=HOST:PORT, which may be repeated, or several with commas " +
+			"between. A device whose server group has none is closed with 4001",
+		field: func(s *settings) any { return &s.upstream }},
+	{name: "upstream-pattern", of: ofServe, kind: kindPattern, byDefault: chatproxy.DefaultPattern,
+		text:  "regular expression of the server groups that are put into the template",
+		field: func(s *settings) any { return &s.upstreamPattern }},
+	{name: "upstream-proxy", of: ofServe, kind: kindProxy,
+		text: "reach chat servers through a SOCKS5 proxy, socks5h://HOST:PORT, and never around it; the proxy looks names up, " +
+			"and each device group gets a user and password of its own, so that Tor gives it its own circuits",
+		field: func(s *settings) any { return &s.socks }},
+	{name: "upstream-local", of: ofServe, kind: kindIP,
+		text:  "the address of this machine that connections to chat servers come from",
+		field: func(s *settings) any { return &s.local }},
+
+	{name: "upstream-rate", of: ofServe, kind: kindBytes, byDefault: "1MiB",
+		low: "1KiB", high: "1GiB", zero: "no limit",
+		text:  "bytes per second that one device may exchange with its chat server in each direction, after the first MiB",
+		field: func(s *settings) any { return &s.server.Chat.Rate }},
+
 	{name: "max-connections", of: ofServe, kind: kindCount, unit: "connections", byDefault: "50000",
 		low: "1", high: "10000000",
 		text:  "connections at once",
 		field: func(s *settings) any { return &s.server.MaxConnections }},
+	{name: "max-unauthenticated", of: ofServe, kind: kindCount, unit: "connections", byDefault: "0",
+		low: "1", high: "10000000", zero: "a quarter of max-connections, 16 at least",
+		text:  "connections at once that are not logged in; as many again may wait for the answer to their request",
+		field: func(s *settings) any { return &s.server.MaxUnauthenticated }},
+	{name: "max-group-connections", of: ofServe, kind: kindCount, unit: "connections", byDefault: "0",
+		low: "1", high: "10000000", zero: "four times max-slots",
+		text:  "connections of one group at once, those included that are being closed",
+		field: func(s *settings) any { return &s.server.MaxGroupConnections }},
+	{name: "max-address-connections", of: ofServe, kind: kindCount, unit: "connections", byDefault: "1000",
+		low: "1", high: "10000000", zero: "no limit",
+		text: "connections of one IP address (IPv6: of one /64) at once. None of the address limits holds for loopback and unix " +
+			"sockets; turn all four off if a proxy on another machine stands in front, for it is the address of all",
+		field: func(s *settings) any { return &s.server.MaxAddressConnections }},
+	{name: "max-address-unauthenticated", of: ofServe, kind: kindCount, unit: "connections", byDefault: "250",
+		low: "1", high: "10000000", zero: "no limit",
+		text:  "connections of one IP address at once that are not logged in; as many again may wait for their answer",
+		field: func(s *settings) any { return &s.server.MaxAddressUnauthenticated }},
+	{name: "max-address-upgrades", of: ofServe, kind: kindCount, unit: "connections", byDefault: "600",
+		low: "1", high: "10000000", zero: "no limit",
+		text:  "connections that one IP address may open, per minute",
+		field: func(s *settings) any { return &s.server.MaxAddressUpgrades }},
+	{name: "address-upgrade-burst", of: ofServe, kind: kindCount, unit: "connections", byDefault: "1000",
+		low: "1", high: "10000000",
+		text:  "connections that one IP address may open at once before max-address-upgrades counts",
+		field: func(s *settings) any { return &s.server.AddressUpgradeBurst }},
+	{name: "max-address-groups", of: ofServe, kind: kindCount, unit: "groups", byDefault: "60",
+		low: "1", high: "10000000", zero: "no limit",
+		text:  "new device groups that one IP address may register, per hour",
+		field: func(s *settings) any { return &s.server.MaxAddressGroups }},
+	{name: "address-group-burst", of: ofServe, kind: kindCount, unit: "groups", byDefault: "60",
+		low: "1", high: "10000000",
+		text:  "new device groups that one IP address may register at once before max-address-groups counts",
+		field: func(s *settings) any { return &s.server.AddressGroupBurst }},
 	{name: "max-slots", of: ofServe, kind: kindCount, unit: "device slots", byDefault: "10",
 		low: "1", high: "15",
 		text:  "devices of a group",
@@ -113,6 +187,11 @@ var table = []setting{
 		low: "1MiB", high: "1024TiB", zero: "80 % of the file system",
 		text:  "bytes of the whole store; beyond them nothing is taken, and from seven eighths on no new group",
 		field: func(s *settings) any { return &s.storeBytes }},
+	{name: "compact-every", of: ofServe, kind: kindDuration, byDefault: "24h",
+		low: "1m", high: "8760h", zero: "never",
+		text: "how long the bytes of what is deleted may stay in the file; it is then replaced by a copy without them, while the " +
+			"server runs",
+		field: func(s *settings) any { return &s.compactEvery }},
 	{name: "cache-bytes", of: ofServe, kind: kindBytes, byDefault: "64MiB",
 		low: "0", high: "64GiB",
 		text:  "bytes of lately stored messages kept in memory",
@@ -138,6 +217,10 @@ var table = []setting{
 		low: "1s", high: "1h",
 		text:  "how long a device may take to log in",
 		field: func(s *settings) any { return &s.server.HandshakeTimeout }},
+	{name: "message-timeout", of: ofServe, kind: kindDuration, byDefault: "1m",
+		low: "1s", high: "1h",
+		text:  "how long a message may take to arrive, from its first frame; a slow link needs 10s for 64 KiB at 50 kbit/s",
+		field: func(s *settings) any { return &s.server.MessageTimeout }},
 	{name: "ping-interval", of: ofServe, kind: kindDuration, byDefault: "25s",
 		low: "1s", high: "1h",
 		text:  "time between two pings to a connection",
@@ -146,6 +229,31 @@ var table = []setting{
 		low: "1s", high: "1h",
 		text:  "how long a device may neither take what waits for it nor send anything",
 		field: func(s *settings) any { return &s.server.StallTimeout }},
+
+	{name: "chatserver-listen", flag: "listen", of: ofChatServer, kind: kindHostPort, byDefault: "127.0.0.1:5222",
+		text:  "where to accept chat connections; they are encrypted",
+		field: func(s *settings) any { return &s.chat.listen }},
+	{name: "chatserver-data", flag: "data", of: ofChatServer, kind: kindPath,
+		text: "directory of what is stored, made if it is not there (default $XDG_STATE_HOME/mediator/chatserver, else " +
+			"~/.local/state/mediator/chatserver)",
+		field: func(s *settings) any { return &s.chat.data }},
+	{name: "chatserver-identities", flag: "identities", of: ofChatServer, kind: kindPath,
+		text: "file with a line IDENTITY PUBLICKEYHEX for each identity, read again when it changes (default none: identities " +
+			"have to register)",
+		field: func(s *settings) any { return &s.chat.identities }},
+	{name: "chatserver-key", flag: "key", of: ofChatServer, kind: kindPath,
+		text:  "file with the server's secret key, 64 hexadecimal digits, made if it is not there (default server.key in --data)",
+		field: func(s *settings) any { return &s.chat.key }},
+	{name: "chatserver-http", flag: "http", of: ofChatServer, kind: kindHostPort,
+		text:  "where to register identities and look them up over HTTP (default nowhere)",
+		field: func(s *settings) any { return &s.chat.http }},
+	{name: "chatserver-http-public", flag: "http-public", of: ofChatServer, kind: kindSwitch, byDefault: "false",
+		text: "allow an --http address that other machines reach, although connections are not encrypted and whoever reaches " +
+			"it may register",
+		field: func(s *settings) any { return &s.chat.httpPublic }},
+	{name: "chatserver-log-level", flag: "log-level", of: ofChatServer, kind: kindLevel, byDefault: "info",
+		text:  "how much to log",
+		field: func(s *settings) any { return &s.chat.logLevel }},
 
 	{name: "device", of: ofDeviceFile, kind: kindPath,
 		text:  "the device file, as made by \"mediator device new\" (required)",
@@ -164,3 +272,11 @@ const defaultServer = "ws://127.0.0.1:8440"
 
 // newSettings returns what holds where no row says anything.
 func newSettings() *settings { return &settings{server: mediator.DefaultConfig()} }
+
+// flagName is the name of the flag. It is also what errors call the setting.
+func (r *setting) flagName() string {
+	if r.flag != "" {
+		return r.flag
+	}
+	return r.name
+}

@@ -20,8 +20,8 @@ import (
 // AnyPort is the address for the first start.
 const AnyPort = "127.0.0.1:0"
 
-// maxLog is how many bytes of the server's log are kept, the first ones.
-const maxLog = 1 << 20
+// maxLog is how many bytes of the server's log are kept of its begin, and of its end.
+const maxLog = 512 << 10
 
 // Build builds the command into a directory and returns the path of the binary.
 func Build(dir string) (string, error) {
@@ -48,8 +48,9 @@ type Process struct {
 
 	mu      sync.Mutex
 	address string
-	log     bytes.Buffer
-	err     error // of the process
+	log     bytes.Buffer // the begin
+	tail    []byte       // what comes behind it, or the end of that
+	err     error        // of the process
 }
 
 // Start starts a server: command is the binary, with its arguments before "serve", and possibly with a program before it
@@ -97,6 +98,11 @@ func (p *Process) read(line []byte) {
 	defer p.mu.Unlock()
 	if p.log.Len() < maxLog {
 		p.log.Write(line)
+	} else {
+		p.tail = append(p.tail, line...)
+		if excess := len(p.tail) - maxLog; excess > maxLog {
+			p.tail = append(p.tail[:0], p.tail[excess:]...)
+		}
 	}
 	if entry.Message == "listening" && p.address == "" {
 		p.address = entry.Listen
@@ -122,11 +128,27 @@ func (p *Process) AwaitReady(ctx context.Context) (string, error) {
 // Done is closed when the process has ended, for whatever reason.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Log returns what the server has logged.
+// PID returns the number of the process.
+func (p *Process) PID() int { return p.command.Process.Pid }
+
+// Log returns what the server has logged, without the middle if that is much.
 func (p *Process) Log() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.log.String()
+	return p.log.String() + string(p.tail)
+}
+
+// Pause stops the process by SIGSTOP until Resume.
+func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
+
+// Resume lets the process go on after a Pause.
+func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }
+
+func (p *Process) signal(s syscall.Signal) error {
+	if err := p.command.Process.Signal(s); err != nil {
+		return fmt.Errorf("server: %v: %w\n%s", s, err, p.Log())
+	}
+	return nil
 }
 
 // Kill ends the process by SIGKILL and waits for its end.
@@ -157,7 +179,7 @@ func (p *Process) Stop(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
-		return fmt.Errorf("server: %w\n%s", p.err, p.log.String())
+		return fmt.Errorf("server: %w\n%s%s", p.err, p.log.String(), p.tail)
 	}
 	return nil
 }

@@ -1,0 +1,58 @@
+package mediator
+
+import (
+	"sync/atomic"
+	"time"
+
+	"openmediator/d2m"
+	"openmediator/devicegroup"
+)
+
+// unfinished watches over a message that has begun to arrive (B44). Pings, empty frames and single bytes do not prolong
+// its time; a connection on which nothing has begun may rest for ever. Most messages arrive in one piece: a timer is set
+// only for one that has to be waited for.
+type unfinished struct {
+	conn    *conn
+	timeout time.Duration
+	timer   *time.Timer
+	count   atomic.Uint32 // of beginnings and ends: odd while a message arrives
+	waiting atomic.Bool   // the timer is set
+}
+
+// watch makes u ready for the first begin.
+func (u *unfinished) watch(c *conn) {
+	u.conn, u.timeout = c, c.server.config.MessageTimeout
+	u.timer = time.AfterFunc(u.timeout, func() { u.overdue(u.count.Load()) })
+	u.timer.Stop()
+	c.out.wait = u.wait
+}
+
+// begin notes that the first frame of a message has arrived.
+func (u *unfinished) begin() { u.count.Add(1) }
+
+// wait notes that nothing more is there for the time being.
+func (u *unfinished) wait() {
+	if u.count.Load()%2 == 1 && !u.waiting.Swap(true) {
+		u.timer.Reset(u.timeout)
+	}
+}
+
+// end notes that the message has arrived whole, or that it never will.
+func (u *unfinished) end() {
+	u.count.Add(1)
+	if u.waiting.Swap(false) {
+		u.timer.Stop()
+	}
+}
+
+// overdue closes the connection if the message of a count has still not arrived. While this side does not read (B21) it
+// has time.
+func (u *unfinished) overdue(count uint32) {
+	switch {
+	case count%2 == 0 || u.count.Load() != count:
+	case u.conn.out.full():
+		time.AfterFunc(u.timeout, func() { u.overdue(count) })
+	default:
+		u.conn.end(devicegroup.Close{Code: d2m.CloseIdle, Reason: "message was not complete in time"})
+	}
+}
