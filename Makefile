@@ -1,9 +1,13 @@
 GO       ?= go
 FUZZTIME ?= 30s
 
+MINUTES    ?= 10
+SELECTIONS ?= 1000
+SEED       ?= 0
+
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help test race model mutate vet integration fuzz bench
+.PHONY: help test race model mutate vet integration powercut fuzz bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## /\1\t/p' Makefile | expand -t 13
@@ -26,12 +30,16 @@ vet: ## look for mistakes with go vet and staticcheck, in the integration tests 
 	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags integration ./...
 
-integration: ## run the tests that need strace and microsocks, installed if missing (Debian, Ubuntu)
-	for package in strace microsocks; do \
-		command -v $$package >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y $$package; } || exit 1; \
+integration: ## run the tests that need root, strace, microsocks, haproxy and ip, installed if missing (Debian, Ubuntu)
+	for package in strace microsocks haproxy iproute2; do \
+		dpkg -s $$package >/dev/null 2>&1 || { $(SUDO) apt-get update && $(SUDO) apt-get install -y $$package; } || exit 1; \
 	done
-	$(GO) test -count=1 -tags integration ./internal/integration
+	$(GO) test -count=1 -tags integration -parallel 16 ./internal/integration ./internal/powercut
 	$(GO) test -count=1 -tags integration -run Attack ./mediator
+
+powercut: ## cut the power of the store for MINUTES, SELECTIONS at each sync; it needs strace
+	$(GO) test ./internal/powercut -tags integration -run 'TestPowerCut$$' -count=1 -v -timeout 24h \
+		-powercut.minutes=$(MINUTES) -powercut.selections=$(SELECTIONS) -powercut.seed=$(SEED)
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for package in $$($(GO) list ./...); do \

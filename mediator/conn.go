@@ -36,6 +36,9 @@ type conn struct {
 	core   *devicegroup.Group // the claim of the group that member belongs to
 	member *devicegroup.Conn  // nil before registration
 
+	// pinger
+	owing time.Time // since when the device's TCP owes an acknowledgement, as far as it was looked
+
 	// writer
 	informed bool // ServerInfo is with the kernel
 

@@ -10,7 +10,7 @@ import (
 
 const (
 	pingTick     = time.Second
-	leaderPing   = 20 * time.Second // between pings to a leader that others wait for
+	leaderPing   = 15 * time.Second // between pings to a leader that others wait for
 	leaderSilent = 20 * time.Second // data unacknowledged and nothing heard: dead (B13)
 	missedPongs  = 2                // in a row, by a device that answered before: dead
 )
@@ -109,6 +109,7 @@ func (p *pinger) look(c *conn) {
 		p.mu.Lock()
 		delete(p.watched, c)
 		p.mu.Unlock()
+		c.owing = time.Time{}
 		return
 	}
 	now := time.Now()
@@ -117,12 +118,26 @@ func (p *pinger) look(c *conn) {
 	missed := c.ponged && c.unanswered >= missedPongs && !c.heardWithin(missedPongs*leaderPing)
 	c.mu.Unlock()
 	switch {
-	case missed && since >= leaderSilent, silentFor(c.netConn()) >= leaderSilent:
+	case missed && since >= leaderPing, c.owesFor(now) >= leaderSilent:
 		c.server.logDead(c)
 		c.kill()
 	case since >= leaderPing:
 		c.ping()
 	}
+}
+
+// owesFor returns for how long the device's TCP has left something unacknowledged and sent nothing. The kernel counts from
+// when it heard something last, be it that nothing was owed then, so it is asked at each tick since when something is.
+func (c *conn) owesFor(now time.Time) time.Duration {
+	silent := silentFor(c.netConn())
+	switch {
+	case silent == 0:
+		c.owing = time.Time{}
+		return 0
+	case c.owing.IsZero():
+		c.owing = now
+	}
+	return min(silent, now.Sub(c.owing))
 }
 
 // heardWithin says whether anything has come lately, be it a part of a message or a ping.

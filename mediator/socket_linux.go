@@ -26,8 +26,8 @@ func tuneSocket(c net.Conn) {
 	})
 }
 
-// silentFor returns for how long the peer's TCP has left data unacknowledged and sent nothing; 0 if it owes nothing or
-// that cannot be known (B13).
+// silentFor returns for how long a peer's TCP has sent nothing that owes an acknowledgement; 0 if it owes none or that cannot
+// be known (B13).
 func silentFor(c net.Conn) (silent time.Duration) {
 	raw := rawConn(c)
 	if raw == nil {

@@ -89,6 +89,8 @@ var table = map[string]rule{
 
 	"internal/integration/unsynced": {own: []string{"mediator", "reflect/boltstore"}},
 	"internal/mutate":               {},
+	"internal/powercut":             {own: []string{"d2m", "reflect", "reflect/boltstore"}},
+	"internal/powercut/driver":      {own: []string{"d2m", "internal/powercut", "reflect", "reflect/boltstore"}},
 	"internal/rules":                {},
 	"internal/serverprocess":        {},
 }

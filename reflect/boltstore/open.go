@@ -65,6 +65,9 @@ func open(dir string, options Options) (s *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if held.tree.txid, err = settle(dir, file); err != nil {
+		return nil, errors.Join(err, file.close())
+	}
 	s = &Store{
 		dir: dir, options: options, lock: lock,
 		compacting: make(chan struct{}, 1), wake: make(chan struct{}, 1),
@@ -135,6 +138,28 @@ func create(dir string, noSync bool) error {
 		return err
 	}
 	return replace(dir)
+}
+
+// settle makes durable what a directory shows, before anybody is told of it, and returns the transaction that the file
+// shows then. The last server may have been killed before it could sync: its meta page is in the page cache then, and the
+// name of a new file in memory. If a sync of it has failed, no later one brings the page to the disk. A transaction of its
+// own does, though nothing is in it: it syncs, writes the other meta page, and syncs.
+func settle(dir string, file *boltFile) (txid int, err error) {
+	err = file.write(func(tx *bbolt.Tx) error {
+		txid = tx.ID()
+		return nil
+	})
+	if err == nil {
+		err = syncDirectory(dir)
+	}
+	if err != nil {
+		return 0, err
+	}
+	err = syncDirectory(filepath.Dir(filepath.Clean(dir)))
+	if errors.Is(err, fs.ErrPermission) {
+		err = nil // this one is not the server's: whoever made the data directory in it answers for that
+	}
+	return txid, err
 }
 
 // hold takes over what was read of s.file, which is opened now. s.writing and s.mu are held, or s is new.

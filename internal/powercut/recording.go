@@ -1,0 +1,301 @@
+package powercut
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// kind is what an operation does.
+type kind uint8
+
+const (
+	create        kind = iota // a file
+	makeDirectory             // a directory
+	unlink                    // removes a name
+	rename                    // gives a file another name, in place of what had it
+	write                     // bytes
+	resize                    // sets the size
+	extend                    // raises the size for a write behind the end, though not all of it may be there
+	syncFile
+	syncDirectory
+)
+
+func (k kind) String() string {
+	return [...]string{"create", "mkdir", "unlink", "rename", "write", "resize", "write", "sync", "sync of directory"}[k]
+}
+
+// operation is what a process did to one of the recorded files. Files are numbered in the order of their creation.
+type operation struct {
+	kind       kind
+	begin, end int // lines of the trace; end is never if the process was killed in it
+	failed     bool
+	name, to   string // path below the root; to is a rename's
+	file       int
+	offset     int64
+	data       []byte // of a write
+	size       int64  // of a resize
+}
+
+// Output is what a process wrote to something that is not one of the recorded files.
+type Output struct {
+	Line       int // of the trace, on which the write began
+	Descriptor int
+	Data       []byte
+}
+
+// Recording is what one process, or several one after the other, did to the files below a directory that was empty.
+type Recording struct {
+	Outputs []Output
+
+	root       string
+	lines      int
+	operations []operation
+
+	names       map[string]int // of files, as the process sees them
+	directories map[string]bool
+	files       int
+	descriptors map[int64]target
+}
+
+// errInterrupted says that the process was killed within a call that changes names. Nobody can tell whether it has.
+var errInterrupted = errors.New("killed within a call that changes names")
+
+// target is what a descriptor has open: a file, or a directory.
+type target struct {
+	file      int
+	directory string
+	isFile    bool
+}
+
+// NewRecording returns an empty recording of what happens below root, an absolute path.
+func NewRecording(root string) *Recording {
+	return &Recording{root: filepath.Clean(root), names: make(map[string]int), directories: map[string]bool{".": true}}
+}
+
+// Operations returns how many there are, syncs included.
+func (r *Recording) Operations() int { return len(r.operations) }
+
+// Add adds what a process did, as strace has written it down. What it wrote to other files is kept where keep says so.
+func (r *Recording) Add(log io.Reader, keep func(Output) bool) error {
+	calls, next, err := readCalls(log, r.lines)
+	if err != nil {
+		return err
+	}
+	r.lines = next
+	r.descriptors = make(map[int64]target)
+	// A descriptor is there when openat has returned, and is gone when close has begun.
+	at := func(c *call) int {
+		if c.name == "openat" {
+			return c.end
+		}
+		return c.begin
+	}
+	order := make([]*call, len(calls))
+	for i := range calls {
+		order[i] = &calls[i]
+	}
+	slices.SortStableFunc(order, func(a, b *call) int { return cmp.Compare(at(a), at(b)) })
+	for _, c := range order {
+		if err := r.add(c, keep); err != nil {
+			return fmt.Errorf("trace: line %d: %w", c.begin, err)
+		}
+	}
+	slices.SortStableFunc(r.operations, func(a, b operation) int { return cmp.Compare(a.begin, b.begin) })
+	return nil
+}
+
+func (r *Recording) add(c *call, keep func(Output) bool) error {
+	switch c.name {
+	case "openat":
+		return r.open(c)
+	case "close":
+		descriptor, err := c.number(0)
+		delete(r.descriptors, descriptor)
+		return err
+	case "renameat", "unlinkat", "mkdirat":
+		return r.changeNames(c)
+	case "mmap":
+		return r.mapped(c)
+	case "write", "pwrite64", "ftruncate", "fsync", "fdatasync":
+		return r.access(c, keep)
+	}
+	return r.refuse(c)
+}
+
+// below returns a path that is an argument, relative to the root, and whether it is there.
+func (r *Recording) below(c *call, name int) (string, bool, error) {
+	b, err := c.bytes(name)
+	if err != nil {
+		return "", false, err
+	}
+	full := filepath.Clean(string(b)) // a recorded process is given absolute paths, and makes no others of them
+	if full == r.root {
+		return ".", true, nil
+	}
+	rest, found := strings.CutPrefix(full, r.root+"/")
+	return rest, found, nil
+}
+
+func (r *Recording) open(c *call) error {
+	name, ours, err := r.below(c, 1)
+	if err != nil || !ours || c.failed {
+		return err
+	}
+	if c.end == never {
+		return fmt.Errorf("%w: openat of %s", errInterrupted, name)
+	}
+	if r.directories[name] {
+		r.descriptors[c.result] = target{directory: name}
+		return nil
+	}
+	file, known := r.names[name]
+	flags := strings.Split(c.arguments[2], "|")
+	switch {
+	case !known && !slices.Contains(flags, "O_CREAT"):
+		return fmt.Errorf("opened %s, which nobody has made", name)
+	case !known:
+		file = r.files
+		r.files++
+		r.names[name] = file
+		r.note(c, operation{kind: create, name: name, file: file})
+	case slices.Contains(flags, "O_TRUNC"):
+		r.note(c, operation{kind: resize, file: file})
+	}
+	r.descriptors[c.result] = target{file: file, isFile: true}
+	return nil
+}
+
+// note adds an operation.
+func (r *Recording) note(c *call, o operation) {
+	o.begin, o.end, o.failed = c.begin, c.end, c.failed
+	r.operations = append(r.operations, o)
+}
+
+func (r *Recording) changeNames(c *call) error {
+	name, ours, err := r.below(c, 1)
+	if err != nil || c.failed {
+		return err
+	}
+	to, toOurs := "", ours
+	if c.name == "renameat" {
+		to, toOurs, err = r.below(c, 3)
+	}
+	file, known := r.names[name]
+	switch {
+	case err != nil:
+		return err
+	case ours != toOurs || ours && to != "" && path.Dir(name) != path.Dir(to):
+		return fmt.Errorf("%s from one directory to another", c.name)
+	case !ours, c.name == "unlinkat" && !known && c.end == never: // there was nothing to remove
+		return nil
+	case c.end == never:
+		return fmt.Errorf("%w: %s of %s", errInterrupted, c.name, name)
+	case c.name == "mkdirat":
+		r.directories[name] = true
+		r.note(c, operation{kind: makeDirectory, name: name})
+		return nil
+	}
+	if !known {
+		return fmt.Errorf("%s of %s, which nobody has made", c.name, name)
+	}
+	delete(r.names, name)
+	if c.name == "unlinkat" {
+		r.note(c, operation{kind: unlink, name: name, file: file})
+		return nil
+	}
+	r.names[to] = file
+	r.note(c, operation{kind: rename, name: name, to: to, file: file})
+	return nil
+}
+
+// mapped refuses a map by which a recorded file could be written to.
+func (r *Recording) mapped(c *call) error {
+	if len(c.arguments) < 6 || c.arguments[4] == "-1" {
+		return nil
+	}
+	descriptor, err := c.number(4)
+	if t := r.descriptors[descriptor]; err == nil && t.isFile &&
+		strings.Contains(c.arguments[2], "PROT_WRITE") && strings.Contains(c.arguments[3], "MAP_SHARED") {
+		return fmt.Errorf("file %d is mapped so that it can be written to", t.file)
+	}
+	return err
+}
+
+// access notes what was done by a descriptor.
+func (r *Recording) access(c *call, keep func(Output) bool) error {
+	descriptor, err := c.number(0)
+	if err != nil {
+		return err
+	}
+	t, ours := r.descriptors[descriptor]
+	switch {
+	case !ours && c.name == "write" && !c.failed:
+		return r.output(c, int(descriptor), keep)
+	case !ours:
+		return nil
+	case c.name == "fsync" || c.name == "fdatasync":
+		if t.isFile {
+			r.note(c, operation{kind: syncFile, file: t.file})
+		} else {
+			r.note(c, operation{kind: syncDirectory, name: t.directory})
+		}
+		return nil
+	case !t.isFile || c.name == "write":
+		return r.refuse(c)
+	case c.failed:
+		return nil
+	case c.name == "ftruncate":
+		size, err := c.number(1)
+		r.note(c, operation{kind: resize, file: t.file, size: size})
+		return err
+	}
+	return r.written(c, t.file)
+}
+
+// written notes a pwrite64.
+func (r *Recording) written(c *call, file int) error {
+	data, err := c.bytes(1)
+	if err != nil {
+		return err
+	}
+	offset, err := c.number(3)
+	if err != nil {
+		return err
+	}
+	if c.end != never {
+		data = data[:c.result]
+	}
+	r.note(c, operation{kind: write, file: file, offset: offset, data: data})
+	return nil
+}
+
+func (r *Recording) output(c *call, descriptor int, keep func(Output) bool) error {
+	data, err := c.bytes(1)
+	if o := (Output{c.begin, descriptor, data}); err == nil && keep(o) {
+		r.Outputs = append(r.Outputs, o)
+	}
+	return err
+}
+
+// refuse is for calls that are not modelled: they may not touch what is recorded.
+func (r *Recording) refuse(c *call) error {
+	for i, argument := range c.arguments {
+		if descriptor, err := c.number(i); err == nil {
+			if _, ours := r.descriptors[descriptor]; ours && i < 3 {
+				return fmt.Errorf("%s on a recorded file is not modelled", c.name)
+			}
+		}
+		if strings.HasPrefix(argument, `"`) {
+			if _, ours, err := r.below(c, i); err == nil && ours {
+				return fmt.Errorf("%s on a recorded file is not modelled", c.name)
+			}
+		}
+	}
+	return nil
+}
