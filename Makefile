@@ -5,9 +5,12 @@ MINUTES    ?= 10
 SELECTIONS ?= 1000
 SEED       ?= 0
 
+TORTURE_MINUTES ?= 1
+TORTURE_FLAGS   ?=
+
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help test race model mutate vet integration powercut fuzz bench
+.PHONY: help test race model mutate vet integration powercut torture fuzz bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## /\1\t/p' Makefile | expand -t 13
@@ -40,6 +43,9 @@ integration: ## run the tests that need root, strace, microsocks, haproxy and ip
 powercut: ## cut the power of the store for MINUTES, SELECTIONS at each sync; it needs strace
 	$(GO) test ./internal/powercut -tags integration -run 'TestPowerCut$$' -count=1 -v -timeout 24h \
 		-powercut.minutes=$(MINUTES) -powercut.selections=$(SELECTIONS) -powercut.seed=$(SEED)
+
+torture: ## keep a server busy for TORTURE_MINUTES while it is killed and its network fails, and judge what devices have seen
+	$(GO) run ./internal/torture -minutes $(TORTURE_MINUTES) -seed $(SEED) $(TORTURE_FLAGS)
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for package in $$($(GO) list ./...); do \

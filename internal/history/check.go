@@ -77,22 +77,27 @@ type receipt struct {
 
 // connection is one connection of a device.
 type connection struct {
-	at         place // Connected
-	server     int
-	unacked    []*message     // in the order of sending
-	open       *transaction   // what is sent belongs to it
-	asked      []*transaction // begun without an answer, in order
-	committing []*transaction // committed without an answer, in order
-	wait       *wait          // for the end of a transaction
-	last       uint64         // highest number received
-	dry        bool
-	promoted   bool
-	promotedAt place
-	proof      place         // shows that the connection was in the group at alive
-	alive      time.Duration // 0: not known
-	over       bool
-	overAt     time.Duration
-	orderly    bool
+	at            place // Connected
+	server        int
+	unacked       []*message     // in the order of sending
+	open          *transaction   // what is sent belongs to it
+	asked         []*transaction // begun without an answer, in order
+	committing    []*transaction // committed without an answer, in order
+	wait          *wait          // for the end of a transaction
+	last          uint64         // highest number received
+	dry           bool
+	promoted      bool
+	promotedAt    place
+	promotedAfter time.Duration // heard then
+	heard         time.Duration // when the latest was sent of what it has received
+	proof         place         // shows that the connection was in the group at alive
+	alive         time.Duration // 0: not known
+	over          bool
+	overAt        time.Duration
+	orderly       bool
+	unsure        bool
+	questions     []int     // GetDevicesInfo without an answer: their events
+	handled       []handled // both numbers rise
 }
 
 // message is one Reflect.
@@ -231,6 +236,11 @@ func (c *checker) event(p place, e *Event) *Violation {
 		d.connection.end(e)
 		d.connection = nil
 		return nil
+	case Asked:
+		d.connection.questions = append(d.connection.questions, p.event)
+		return nil
+	case Answered:
+		return c.devicesInfo(d, p, e)
 	}
 	return c.transactionEvent(d, p, e)
 }
@@ -243,7 +253,7 @@ func (c *checker) connected(d *device, p place, e *Event) *Violation {
 	if d.connection != nil {
 		d.connection.end(e)
 	}
-	d.connection = &connection{at: p, server: e.Server}
+	d.connection = &connection{at: p, server: e.Server, unsure: e.Unsure}
 	if d.slot != nil && !e.NewSlot {
 		return nil
 	}

@@ -25,6 +25,7 @@ func (c *checker) receive(d *device, p place, e *Event) *Violation {
 		return v
 	}
 	d.connection.showAlive(m, p)
+	d.connection.heard = max(d.connection.heard, m.sentAt)
 	return c.deliver(d, m, p)
 }
 
@@ -102,12 +103,18 @@ func (c *checker) deliver(d *device, m *message, p place) *Violation {
 
 // taken says whether an ack must have been kept: nothing has happened for so long that could have undone it.
 func (c *checker) taken(r *receipt) bool {
-	safe := c.history.at(r.ackedAt).At + AckGrace
 	k := r.connection
-	if server := c.history.Servers[k.server-1]; server.Killed && server.At <= safe {
+	since := c.history.at(r.ackedAt).At
+	if k.unsure {
+		if since = k.handledAt(r.ackedAt.event); since == never {
+			return false
+		}
+	}
+	safe := since + AckGrace
+	if server := c.history.Servers[k.server-1]; server.Killed && server.At <= safe+server.Stalled {
 		return false
 	}
-	return !k.over || k.orderly || k.overAt > safe
+	return k.unsure || !k.over || k.orderly || k.overAt > safe
 }
 
 // acknowledge takes a ReflectedAck. One for what this connection was not given has no effect (B19).
@@ -149,10 +156,12 @@ func (c *checker) checkDelivery() *Violation {
 			continue
 		}
 		for _, s := range c.slots {
-			if s.dropped || s.device.index == m.at.device || s.receipts[m] != nil || !s.isDue(m) {
+			if s.device.index == m.at.device || s.receipts[m] != nil || !s.isDue(m) {
 				continue
 			}
-			return c.missing(m, s)
+			if !s.dropped || m.received && m.number < s.last {
+				return c.missing(m, s)
+			}
 		}
 	}
 	return nil

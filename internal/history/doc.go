@@ -37,19 +37,20 @@
 //   - What was delivered and not acknowledged when its connection ended is delivered again before the next connection
 //     that runs dry does so (B18).
 //   - What was acknowledged is not delivered again (B17), unless within [AckGrace] after the ack the server was killed, or
-//     the connection ended in a way that may have swallowed the ack.
+//     the connection ended in a way that may have swallowed the ack. On a connection that is Unsure the grace begins when
+//     something that was sent after the ack is answered, and to all graces the time is added that the server has stalled.
 //   - A message that was acked to its sender reaches every other slot, and so does one that was not, if it reaches any
 //     (B14, B15).
 //   - A device is promoted once per connection, after its queue has run dry (B10), and no two lead at a time (B12). The
-//     end of a leadership is not seen by the others, so two count only if the former leader's connection is known to have
-//     been in the group after the other's promotion was received: it got an ack for what it sent later, or something that
-//     was sent later.
+//     end of a leadership is not seen by the others, and a promotion may be read late. So one leads for certain from the
+//     promotion on, as long as its connection is known to have been in the group: until the latest was sent for which it got
+//     an ack, or that it received. And it was promoted after all was sent that it had received before.
 //
 // # Slots
 //
 // A message is due to a slot that existed when it was sent, that is, whose ServerInfo had arrived. A Connected with NewSlot
 // begins a slot and ends the device's earlier one. Dropped means that the slot of the device may be gone from then on: what
-// it gets is still checked, but nothing is due to it any more.
+// it gets is still checked, but nothing is due to it any more that comes behind the last that it has received.
 //
 // # Transactions
 //

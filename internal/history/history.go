@@ -15,8 +15,9 @@ type History struct {
 
 // Server is one start of the server.
 type Server struct {
-	Killed bool
-	At     time.Duration // of the kill, since the run's start
+	Killed  bool
+	At      time.Duration // of the kill, since the run's start
+	Stalled time.Duration // how long it was kept from running in all, so that acks may wait longer than AckGrace
 }
 
 // Device is the history of one device.
@@ -32,6 +33,10 @@ type Event struct {
 
 	Server  int  // Connected: the server's number
 	NewSlot bool // Connected: ServerInfo told of a new slot
+
+	// Unsure is for Connected: what the device sends on this connection may be swallowed, or be on its way for longer than
+	// AckGrace. An ack of it counts only if something that was sent later is answered.
+	Unsure bool
 
 	ReflectID d2m.ReflectID   // Sent, Acked
 	ID        d2m.ReflectedID // Received, AckSent
@@ -65,6 +70,9 @@ const (
 	CommitSent       // a CommitTransaction is about to be written
 	CommitAcked      // CommitTransactionAck arrived
 	TransactionEnded // TransactionEnded arrived
+
+	Asked    // a GetDevicesInfo is about to be written
+	Answered // DevicesInfo arrived
 )
 
 // Content stands for an envelope or a scope.

@@ -33,7 +33,15 @@ func (r *Run) ServerStarted() int {
 func (r *Run) ServerKilled(number int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.servers[number-1] = Server{Killed: true, At: time.Since(r.start)}
+	s := &r.servers[number-1]
+	s.Killed, s.At = true, time.Since(r.start)
+}
+
+// ServerStalled is to be called when the server with a number has been kept from running for some time.
+func (r *Run) ServerStalled(number int, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.servers[number-1].Stalled += d
 }
 
 // Device returns a recorder for a device of some group.

@@ -34,6 +34,7 @@ func (c *checker) ack(d *device, p place, e *Event) *Violation {
 	k.unacked = k.unacked[1:]
 	m.acked, m.ackedAt = true, p
 	k.showAlive(m, p)
+	k.showHandled(m.at.event, e.At)
 	return c.timestamp(m, p, e)
 }
 

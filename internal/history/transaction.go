@@ -111,9 +111,11 @@ func (k *connection) answered(a answer, p place) *transaction {
 }
 
 func (c *checker) takeLock(d *device, p place) *Violation {
-	if d.connection.answered(granted, p) == nil {
+	t := d.connection.answered(granted, p)
+	if t == nil {
 		return c.violation("B24", []place{p}, "device %d was given a lock that it did not ask for", d.id)
 	}
+	d.connection.showHandled(t.begin.event, c.history.at(p).At)
 	return nil
 }
 

@@ -16,11 +16,13 @@ import (
 //	server                                  a server starts
 //	kill                                    it is killed
 //	wait DURATION
-//	DEVICE connected [new]                  to the server that was started last
+//	stall DURATION                          the server was kept from running
+//	DEVICE connected [unsure] [new]         to the server that was started last
 //	DEVICE sent NAME REFLECT-ID [ephemeral]
 //	DEVICE acked REFLECT-ID TIMESTAMP
 //	DEVICE received NAME ID TIMESTAMP [ephemeral]
 //	DEVICE acksent ID
+//	DEVICE asks | told                      GetDevicesInfo, DevicesInfo
 //	DEVICE dry | promoted | ended [orderly] | dropped
 //	DEVICE begins SCOPE
 //	DEVICE begun                            BeginTransactionAck
@@ -44,13 +46,18 @@ func parse(t *testing.T, transcript string) *History {
 		case "server":
 			h.Servers = append(h.Servers, Server{})
 		case "kill":
-			h.Servers[len(h.Servers)-1] = Server{Killed: true, At: now}
-		case "wait":
+			s := &h.Servers[len(h.Servers)-1]
+			s.Killed, s.At = true, now
+		case "wait", "stall":
 			d, err := time.ParseDuration(words[1])
 			if err != nil {
 				t.Fatal(err)
 			}
-			now += d
+			if words[0] == "stall" {
+				h.Servers[len(h.Servers)-1].Stalled += d
+			} else {
+				now += d
+			}
 		default:
 			e := parseEvent(t, words[1:])
 			e.At = now
@@ -77,6 +84,7 @@ var kinds = map[string]Kind{
 	"connected": Connected, "sent": Sent, "acked": Acked, "received": Received, "acksent": AckSent,
 	"dry": Dry, "promoted": Promoted, "ended": Ended, "dropped": Dropped,
 	"begins": BeginSent, "begun": BeginAcked, "rejected": Rejected,
+	"asks": Asked, "told": Answered,
 	"commits": CommitSent, "committed": CommitAcked, "hears": TransactionEnded,
 }
 
@@ -89,6 +97,8 @@ func parseEvent(t *testing.T, words []string) (e Event) {
 		e.NewSlot, e.Orderly, e.Ephemeral = arguments[last] == "new", arguments[last] == "orderly", arguments[last] == "ephemeral"
 	}
 	switch e.Kind {
+	case Connected:
+		e.Unsure = slices.Contains(arguments, "unsure")
 	case Sent:
 		e.Content, e.ReflectID = contentOf(arguments[0]), d2m.ReflectID(number(t, arguments[1]))
 	case Acked:

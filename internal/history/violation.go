@@ -108,6 +108,10 @@ func (v *Violation) describeTransaction(e *Event) string {
 		return "was acked the commit"
 	case TransactionEnded:
 		return fmt.Sprintf("heard of the end of transaction %s of device %d", v.scope(e.Content), e.Holder)
+	case Asked:
+		return "asked for the slots"
+	case Answered:
+		return "was told the slots"
 	}
 	return fmt.Sprintf("event of unknown kind %d", e.Kind)
 }

@@ -93,6 +93,10 @@ var table = map[string]rule{
 	"internal/powercut/driver":      {own: []string{"d2m", "internal/powercut", "reflect", "reflect/boltstore"}},
 	"internal/rules":                {},
 	"internal/serverprocess":        {},
+	"internal/torture": {
+		own:    []string{"client", "d2m", "devicekeys", "internal/history", "internal/serverprocess"},
+		others: []string{"go.etcd.io/bbolt"},
+	},
 }
 
 const module = "openmediator"

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"openmediator/client"
+	"openmediator/d2m"
+	"openmediator/internal/history"
+)
+
+// connection is a connection of a device on which it is registered. One goroutine reads and never sends; the device's own
+// sends, decides and ends.
+type connection struct {
+	// fixed
+	*device
+	life  *life
+	road  road
+	wire  *client.Wire
+	info  d2m.ServerInfo
+	habit habit
+	lazy  bool // does not read for seconds now and then
+
+	changed chan struct{} // holds an element if there is something for the device to look at
+	over    chan struct{} // closed when reading has ended
+	quit    chan struct{} // closed to end a pause of the reader
+
+	// the device's goroutine's
+	ended  bool
+	blamed time.Time // it has sent what it will be closed for; zero if it has not
+	enough time.Time // it goes then
+
+	// guarded by the device's recording
+	replaced bool // by a newer connection, or given up: nothing is recorded any more
+	ownEnd   bool // the device has ended it
+	err      error
+	dry      bool
+	stored   int         // messages received before it was dry
+	unacked  []time.Time // Reflects without an ack: when they were sent
+	asked    []time.Time // the same for GetDevicesInfo
+	dropAcks []d2m.DeviceID
+	unread   []d2m.ReflectedID // not acknowledged
+	slots    []d2m.DeviceInfo  // as last told
+	lock     lock
+}
+
+func newConnection(d *device, l *life, on road, wire *client.Wire, info d2m.ServerInfo) *connection {
+	c := &connection{
+		device: d, life: l, road: on, wire: wire, info: info,
+		habit:   habit(d.random.IntN(int(habits))),
+		lazy:    d.faults["slow"] && !d.settling && d.kind != honest && d.random.IntN(8) == 0,
+		changed: make(chan struct{}, 1), over: make(chan struct{}), quit: make(chan struct{}),
+		enough: time.Now().Add(time.Hour),
+	}
+	switch {
+	case d.kind == honest:
+		c.habit = atOnce
+	case on.faulty():
+		c.enough = time.Now().Add(on.after + upTo(d.random, 4*time.Second))
+	case d.random.IntN(3) == 0:
+		c.enough = time.Now().Add(upTo(d.random, 6*time.Second))
+	}
+	d.tally.connections.Add(1)
+	d.tally.open.Add(1)
+	return c
+}
+
+// startReading is called with recording held.
+func (c *connection) startReading() {
+	random := rand.New(rand.NewPCG(c.random.Uint64(), 1))
+	c.running.Go(func() { c.read(random) })
+}
+
+// read takes what the server sends until the connection is over. One that was replaced has to be closed with 4112.
+func (c *connection) read(random *rand.Rand) {
+	defer close(c.over)
+	defer c.tally.open.Add(-1)
+	for {
+		if c.lazy && random.IntN(200) == 0 {
+			c.rest(upTo(random, 4*time.Second))
+		}
+		message, err := c.wire.Receive(context.Background())
+		c.recording.Lock()
+		replaced, ownEnd := c.replaced, c.ownEnd
+		switch {
+		case err != nil:
+			c.err = err
+		case !replaced:
+			c.take(message)
+		}
+		c.recording.Unlock()
+		if err != nil {
+			if replaced && !ownEnd {
+				c.judgeReplaced(err)
+			}
+			c.notify()
+			return
+		}
+		if !replaced {
+			c.notify()
+		}
+	}
+}
+
+// rest waits in the reader.
+func (c *connection) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.quit:
+	}
+}
+
+func (c *connection) notify() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
+// take records a message of the server. The device's recording is held.
+func (c *connection) take(message d2m.Message) {
+	switch m := message.(type) {
+	case d2m.ReflectAck:
+		c.Record(history.Event{Kind: history.Acked, ReflectID: m.ID, Timestamp: m.Timestamp})
+		c.tally.acked.Add(1)
+		if len(c.unacked) > 0 {
+			if sent := c.unacked[0]; c.kind == honest && c.life.isCalm(sent) {
+				c.tally.latency.add(time.Since(sent))
+			}
+			c.unacked = c.unacked[1:]
+		}
+	case d2m.Reflected:
+		c.Record(history.Event{
+			Kind: history.Received, ID: m.ID, Timestamp: m.Timestamp, Content: history.ContentOf(m.Envelope),
+			Ephemeral: m.Flags&d2m.FlagEphemeral != 0,
+		})
+		c.tally.received.Add(1)
+		c.unread = append(c.unread, m.ID)
+		if !c.dry && m.Flags&d2m.FlagEphemeral == 0 {
+			c.stored++
+		}
+	case d2m.ReflectionQueueDry:
+		c.Record(history.Event{Kind: history.Dry})
+		c.dry = true
+	case d2m.RolePromotedToLeader:
+		c.Record(history.Event{Kind: history.Promoted})
+	case d2m.DevicesInfo:
+		c.Record(history.Event{Kind: history.Answered})
+		c.slots = m.Devices
+		if len(c.asked) > 0 {
+			c.asked = c.asked[1:]
+		}
+	case d2m.DropDeviceAck:
+		c.dropAcks = append(c.dropAcks, m.DeviceID)
+	default:
+		c.takeTransaction(message)
+	}
+}
+
+// note records something that the device does. It tells whether the connection is still the device's.
+func (c *connection) note(e history.Event, do func()) bool {
+	c.recording.Lock()
+	defer c.recording.Unlock()
+	if c.replaced {
+		return false
+	}
+	c.Record(e)
+	if do != nil {
+		do()
+	}
+	return true
+}
+
+// send sends a message. An error means that the connection is over, or is to be given up.
+func (c *connection) send(ctx context.Context, message d2m.Message) error {
+	deadline := time.Now().Add(sendLimit)
+	if c.enough.Before(deadline) {
+		deadline = c.enough
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return c.wire.Send(ctx, message)
+}
+
+// sendLimit is how long the server may take nothing.
+const sendLimit = 30 * time.Second
+
+// end ends the connection, in one of several ways. Nothing is recorded of it afterwards.
+func (c *connection) end(orderly bool) {
+	if c.ended {
+		return
+	}
+	c.ended = true
+	close(c.quit)
+	c.note(history.Event{Kind: history.Ended}, func() { c.replaced, c.ownEnd = true, true })
+	if orderly {
+		c.wire.Close(d2m.CloseNormal, "")
+	} else {
+		c.wire.CloseNow()
+	}
+	<-c.over
+}
+
+// errLost stands for an end of the connection that the reader knows about.
+var errLost = errors.New("connection: is over")
+
+// awaitEnd gives the reader some time to learn why a connection has ended that cannot be sent on any more.
+func (c *connection) awaitEnd() {
+	timer := time.NewTimer(5 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-c.over:
+	case <-timer.C:
+	}
+}
+
+// until waits until something holds, which is asked with recording held, and returns false if the connection ends or the
+// context does. It acknowledges what arrives.
+func (c *connection) until(ctx context.Context, holds func() bool) bool {
+	for {
+		if err := c.acknowledge(ctx); err != nil {
+			c.awaitEnd()
+			return false
+		}
+		c.recording.Lock()
+		done, lost := holds(), c.err != nil
+		c.recording.Unlock()
+		if done || lost {
+			return done
+		}
+		select {
+		case <-c.changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"openmediator/client"
+	"openmediator/d2m"
+	"openmediator/internal/history"
+)
+
+func TestCloseCodesAreExcusedOnlyForAReason(t *testing.T) {
+	over := &life{number: 1, over: make(chan struct{})}
+	close(over.over)
+	for code, excuses := range map[d2m.CloseCode]func(*connection){
+		d2m.CloseGoingAway:          func(c *connection) { c.life = over },
+		d2m.CloseProtocolError:      func(c *connection) { c.blamed, c.lock.plan = time.Now(), overflow },
+		d2m.CloseTransactionExpired: func(c *connection) { c.lock.plan = expire },
+		d2m.CloseReplaced:           func(c *connection) { c.abandoned = 1 },
+		d2m.CloseDropped:            func(c *connection) { c.excuses = byDrop },
+		d2m.CloseQueueLimit:         func(c *connection) { c.excuses = byLimit },
+		d2m.CloseInternal:           nil, d2m.CloseIdle: nil, d2m.CloseUnknownMessageAcked: nil, d2m.CloseProtocolViolation: nil,
+	} {
+		c := &connection{
+			device: &device{group: &group{}, registered: true},
+			life:   &life{number: 1, over: make(chan struct{})},
+		}
+		closed := &client.CloseError{Code: code}
+		if c.judgeCode(closed) == "" {
+			t.Errorf("%d is excused without a reason", code)
+		}
+		if excuses == nil {
+			continue
+		}
+		excuses(c)
+		if problem := c.judgeCode(closed); problem != "" {
+			t.Errorf("%d has a reason: %s", code, problem)
+		}
+	}
+}
+
+func TestLateAnswers(t *testing.T) {
+	calm := &life{over: make(chan struct{})}
+	long := []time.Time{time.Now().Add(-answerLimit - time.Second)}
+	for name, test := range map[string]struct {
+		change func(*connection)
+		late   bool
+	}{
+		"nothing is due":          {func(*connection) {}, false},
+		"an ack":                  {func(c *connection) { c.unacked = long }, true},
+		"an ack, not long":        {func(c *connection) { c.unacked = []time.Time{time.Now()} }, false},
+		"DevicesInfo":             {func(c *connection) { c.asked = long }, true},
+		"BeginTransactionAck":     {func(c *connection) { c.lock = lock{stage: asking, asked: long[0]} }, true},
+		"CommitTransactionAck":    {func(c *connection) { c.lock = lock{stage: committing, asked: long[0]} }, true},
+		"a close":                 {func(c *connection) { c.blamed = long[0] }, true},
+		"an ack, by a bad road":   {func(c *connection) { c.unacked, c.road = long, road{kind: swallowsUp} }, false},
+		"an ack, after a restart": {func(c *connection) { c.unacked, c.life = long, &life{disturbed: time.Now()} }, false},
+	} {
+		c := &connection{device: &device{group: &group{}}, life: calm}
+		test.change(c)
+		if late := c.late(); (late != "") != test.late {
+			t.Errorf("%s: %q", name, late)
+		}
+	}
+}
+
+func TestServerInfoIsCompared(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*attempt, *d2m.ServerInfo)
+		fine   bool
+	}{
+		"as it should be":      {func(*attempt, *d2m.ServerInfo) {}, true},
+		"a new slot":           {func(_ *attempt, i *d2m.ServerInfo) { i.SlotState = d2m.SlotNew }, false},
+		"a slot that was gone": {func(a *attempt, _ *d2m.ServerInfo) { a.gone = true }, false},
+		"strange shared data":  {func(_ *attempt, i *d2m.ServerInfo) { i.SharedDeviceData = []byte{1} }, false},
+		"other limits":         {func(_ *attempt, i *d2m.ServerInfo) { i.MaxDeviceSlots++ }, false},
+	} {
+		g := &group{values: map[history.Content]bool{history.ContentOf(nil): true}}
+		a := &attempt{device: &device{group: g}, registered: true}
+		info := d2m.ServerInfo{SlotState: d2m.SlotExisting, MaxDeviceSlots: maxSlots}
+		test.change(a, &info)
+		if problem := a.check(info); (problem == "") != test.fine {
+			t.Errorf("%s: %q", name, problem)
+		}
+	}
+}

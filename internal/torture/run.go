@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"openmediator/d2m"
+	"openmediator/internal/serverprocess"
+)
+
+// run is what all groups of a run have in common.
+type run struct {
+	// fixed
+	settings
+	world    *world
+	relay    *relay
+	tally    *tally
+	report   *report
+	loadOver context.Context // ends when groups are to finish
+	hopeless context.Context // ends when the run is given up
+	giveUp   context.CancelFunc
+	judging  chan struct{}  // holds an element while a history is judged
+	running  sync.WaitGroup // goroutines of connections
+
+	mu     sync.Mutex
+	stayed map[d2m.GroupID]bool // groups whose slots stay
+	broken bool                 // a message has been taken out of a history
+}
+
+// torture does a whole run and returns how many findings there were.
+func torture(ctx context.Context, s settings, out io.Writer) (findings int, err error) {
+	report := newReport(s, out)
+	report.begin()
+	scratch, err := os.MkdirTemp("", "torture-")
+	if err != nil {
+		return 0, err
+	}
+	keep := false
+	defer func() {
+		if !keep {
+			os.RemoveAll(scratch)
+		}
+	}()
+	data := s.data
+	if data == "" {
+		data = filepath.Join(scratch, "data")
+	}
+	binary := s.binary
+	if binary == "" {
+		if binary, err = serverprocess.Build(scratch); err != nil {
+			return 0, err
+		}
+	}
+	r, err := newRun(ctx, s, binary, data, report)
+	if err != nil {
+		return 0, err
+	}
+	r.do(ctx)
+	findings = int(r.tally.findings.Load())
+	keep = findings > 0 && s.data == ""
+	report.end(r.tally, data)
+	return findings, nil
+}
+
+func newRun(ctx context.Context, s settings, binary, data string, report *report) (*run, error) {
+	relay, err := newRelay()
+	if err != nil {
+		return nil, err
+	}
+	t := &tally{started: time.Now(), ends: make(map[string]int)}
+	r := &run{
+		settings: s, world: newWorld(s, binary, data, t), relay: relay, tally: t, report: report,
+		judging: make(chan struct{}, 1), stayed: make(map[d2m.GroupID]bool),
+	}
+	r.hopeless, r.giveUp = context.WithCancel(context.WithoutCancel(ctx))
+	return r, nil
+}
+
+// do puts load on the server for the time of the run, or until ctx ends, and then brings all to an end.
+func (r *run) do(ctx context.Context) {
+	defer r.relay.close()
+	defer r.running.Wait()
+	defer r.giveUp()
+	loadOver, cancel := context.WithTimeout(ctx, r.duration)
+	defer cancel()
+	defer context.AfterFunc(r.hopeless, cancel)()
+	r.loadOver = loadOver
+	defer r.report.follow(r.tally)()
+
+	var groups sync.WaitGroup
+	groups.Go(func() { r.keepGroups() })
+	last, err := r.world.rampage(loadOver)
+	if err != nil {
+		r.find(finding{Text: err.Error()})
+		r.giveUp() // devices would wait for a server for ever
+	}
+	groups.Wait()
+	if last == nil {
+		return
+	}
+	if err != nil {
+		last.process.Kill()
+		return
+	}
+	r.finish(last)
+}
+
+// keepGroups has as many groups as there are to be at a time until the load is over and all are done.
+func (r *run) keepGroups() {
+	var groups sync.WaitGroup
+	defer groups.Wait()
+	places := make(chan struct{}, r.groups)
+	for number := 0; ; number++ {
+		select {
+		case places <- struct{}{}:
+		case <-r.loadOver.Done():
+			return
+		}
+		if r.loadOver.Err() != nil {
+			return
+		}
+		g, err := r.newGroup(number)
+		if err != nil {
+			r.find(finding{Text: err.Error()})
+			return
+		}
+		groups.Go(func() {
+			defer func() { <-places }()
+			g.live(r.hopeless)
+		})
+	}
+}
+
+// finish stops the server and looks into its file.
+func (r *run) finish(last *life) {
+	if err := r.world.terminate(last); err != nil {
+		r.find(finding{Text: err.Error()})
+		return
+	}
+	if r.tally.findings.Load() > 0 {
+		return // groups that were given up have left something
+	}
+	r.report.note("file: %s, with %d groups that stay", fileSize(r.world.data), len(r.stayed))
+	if err := r.checkFile(); err != nil {
+		r.find(finding{Text: err.Error()})
+	}
+}
+
+// stay notes that the slots of a group stay.
+func (r *run) stay(group d2m.GroupID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stayed[group] = true
+}
+
+// find reports a finding. The first ends the run, unless it is to go on.
+func (r *run) find(f finding) {
+	if r.hopeless.Err() != nil {
+		return // whatever is found then may come from giving up
+	}
+	r.tally.findings.Add(1)
+	r.report.finding(f)
+	if !r.keepGoing {
+		r.giveUp()
+	}
+}
+
+// findProblem reports what is wrong about a connection of a device, with the latest that the device has seen.
+func (g *group) findProblem(d *device, text string) {
+	g.find(finding{
+		Group: g.number, Text: fmt.Sprintf("device %d: %s", d.id, text), kind: g.kind,
+		History: excerpt(g.history(), d.id),
+	})
+}
