@@ -27,7 +27,7 @@ const (
 
 	// rateBurst is how many bytes go at full speed before Config.Rate holds, in each direction. It has to be above the
 	// largest unit and the largest message.
-	rateBurst = 1 << 20
+	rateBurst = 256 << 10
 )
 
 // Config says how chat servers are reached.
@@ -36,7 +36,7 @@ type Config struct {
 	SOCKS     string     // HOST:PORT of a SOCKS5 proxy, which resolves the names; empty: none
 	Local     netip.Addr // the address that connections come from; the zero value leaves it to the system
 
-	// Rate is how many bytes per second a session carries in each direction, after the first MiB; 0: no limit. Whoever
+	// Rate is how many bytes per second a session carries in each direction, after the first 256 KiB; 0: no limit. Whoever
 	// sends more waits, so that some who flood do not take the processor from all others (B38).
 	Rate int
 

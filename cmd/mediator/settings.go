@@ -119,7 +119,7 @@ var table = []setting{
 
 	{name: "upstream-rate", of: ofServe, kind: kindBytes, byDefault: "1MiB",
 		low: "1KiB", high: "1GiB", zero: "no limit",
-		text:  "bytes per second that one device may exchange with its chat server in each direction, after the first MiB",
+		text:  "bytes per second that one device may exchange with its chat server in each direction, after the first 256 KiB",
 		field: func(s *settings) any { return &s.server.Chat.Rate }},
 
 	{name: "max-connections", of: ofServe, kind: kindCount, unit: "connections", byDefault: "50000",
