@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -41,6 +42,17 @@ func newSendBuffer(conn net.Conn) *sendBuffer {
 	b := &sendBuffer{Conn: conn, done: make(chan struct{}), changed: make(chan struct{})}
 	go b.flush()
 	return b
+}
+
+// Read makes the end of the stream an error that the WebSocket library passes on: it
+// takes io.EOF for the end of a message, wherever in it the stream has ended, and a
+// part would be taken for the whole.
+func (b *sendBuffer) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // Write keeps p for sending. It does not block.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -22,7 +23,8 @@ type conn struct {
 	name   string // pseudonym in the log (B42)
 	ws     *websocket.Conn
 	out    *outbox
-	link   *link // nil if the listener is none of ours
+	link   *link       // nil if the listener is none of ours
+	mute   atomic.Bool // a Close frame has been sent, or is about to be: no pong goes out behind it
 	guest  *guest
 	bucket int // in the pinger
 

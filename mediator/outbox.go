@@ -93,7 +93,7 @@ func (o *outbox) Read(p []byte) (int, error) {
 		if !o.more {
 			n, err := o.Conn.Read(p)
 			o.more = n == len(p) && n == readBufferSize
-			return n, err
+			return n, endedEarly(err)
 		}
 		if err := o.fill(); err != nil {
 			return 0, err
@@ -107,6 +107,15 @@ func (o *outbox) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// endedEarly makes the end of the stream an error that the WebSocket library passes on: it takes io.EOF for the end of a
+// message, wherever in it the stream has ended, and a part would be taken for the whole.
+func endedEarly(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
 // fill reads a large piece. It is called when something has probably arrived.
 func (o *outbox) fill() error {
 	o.burst = bursts.Get().(*[]byte)
@@ -118,7 +127,7 @@ func (o *outbox) fill() error {
 		if err == nil {
 			err = io.ErrNoProgress
 		}
-		return err
+		return endedEarly(err)
 	}
 	o.ahead = (*o.burst)[:n]
 	return nil

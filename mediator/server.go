@@ -171,6 +171,7 @@ func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWri
 	ws, err := websocket.Accept(u, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // any Origin: authentication is the challenge (B1)
 		OnPongReceived:     func(context.Context, []byte) { c.pong() },
+		OnPingReceived:     func(context.Context, []byte) (answer bool) { return !c.mute.Load() },
 	})
 	if err != nil {
 		if u.out != nil {

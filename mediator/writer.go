@@ -205,6 +205,7 @@ func (c *conn) sendClose(why devicegroup.Close) {
 		c.link.closing.Store(true)
 	}
 	c.out.Conn.SetReadDeadline(time.Now().Add(closeTimeout))
+	c.mute.Store(true) // an answer that fails would count as the device's Close
 	err := c.ws.Close(websocket.StatusCode(why.Code), closeReason(why.Reason))
 	if err == nil || websocket.CloseStatus(err) != -1 || errors.Is(err, net.ErrClosed) {
 		return // the device has sent its Close frame

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	stdflag "flag"
 	"io"
 	"os"
 	"os/exec"
@@ -27,6 +28,10 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	os.Setenv(runAsMediator, "1")
+	stdflag.Parse()
+	if err := stdflag.Set("test.parallel", "12"); err != nil { // tests that run in parallel mostly wait
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 

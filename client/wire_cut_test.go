@@ -1,0 +1,73 @@
+package client_test
+
+import (
+	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+
+	"openmediator/client"
+	"openmediator/d2m"
+)
+
+// serveBytes upgrades one connection by hand, sends bytes on it and closes it.
+func serveBytes(t *testing.T, send []byte) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := goDo(func() error {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		request, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return err
+		}
+		sum := sha1.Sum([]byte(request.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+		_, err = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Accept: %s\r\n\r\n%s", base64.StdEncoding.EncodeToString(sum[:]), send)
+		return err
+	})
+	t.Cleanup(func() {
+		l.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return "ws://" + l.Addr().String()
+}
+
+// A message of which only the beginning has come is none, wherever the connection has ended.
+func TestCutMessageIsNone(t *testing.T) {
+	const final, binaryFrame = 0x80, 0x02
+	message := d2m.Reflected{ID: 1, Envelope: make([]byte, 5000)}.Append(nil)
+	head := binary.BigEndian.AppendUint16([]byte{final | binaryFrame, 126}, uint16(len(message)))
+	whole := append(head, message...)
+	first := append([]byte{binaryFrame, 126, 1, 0}, message[:256]...)
+	cuts := [][]byte{first, append(first, final)}
+	for _, size := range []int{0, 1, 20, 512, 1024, 2047, 2048, 2049, 4096, len(message) - 1} {
+		cuts = append(cuts, whole[:len(head)+size])
+	}
+	for _, cut := range cuts {
+		w, err := client.Dialer{}.Dial(t.Context(), serveBytes(t, cut))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := w.Receive(t.Context())
+		var lost *client.LostError
+		if !errors.As(err, &lost) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d bytes of %d gave a %T and the error %v", len(cut), len(whole), got, err)
+		}
+		w.CloseNow()
+	}
+}
