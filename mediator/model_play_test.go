@@ -239,16 +239,18 @@ func (p *serving) until(at time.Time, due bool) error {
 	case <-time.After(time.Until(at)):
 	}
 	p.wait()
+	due = due && !p.now.Before(at) // what is stored at that moment is stored because of it
 	switch {
-	case sealed != nil:
+	case due && p.failed && sealed == nil:
+		return errors.New("B34: group is not claimed again after a failure")
+	case due && !p.failed:
+		p.say("     a deadline")
+		p.model.Tick(p.now)
+	}
+	if sealed != nil {
 		if err := p.takeSealed(sealed); err != nil {
 			return err
 		}
-	case p.failed && due:
-		return errors.New("B34: group is not claimed again after a failure")
-	case due:
-		p.say("     a deadline")
-		p.model.Tick(p.now)
 	}
 	return p.settle(false)
 }
