@@ -91,7 +91,7 @@ func (d chatDevice) Wake() { d.wake() }
 // Overdue implements chatproxy.Device: the device does not read. It is told that the chat server has closed, if it takes that.
 func (d chatDevice) Overdue() {
 	if d.link != nil {
-		d.link.closing.Store(true)
+		d.link.beginClosing(membersDiscard)
 	}
 	d.end(devicegroup.Close{Code: d2m.CloseChatServerClosed, Reason: "chat server closed its connection"})
 }

@@ -251,3 +251,23 @@ func TestB45_ClosingConnectionsCount(t *testing.T) {
 		s.ask(upgradeRequest("GET", id.path())).expect(t, 101)
 	})
 }
+
+// A peer that goes on sending after the server's Close frame is read on, but not as fast as it can send.
+func TestB45_FloodAfterTheClose(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		w := s.dialWire(newIdentity(t))
+		expectOn[d2m.ServerHello](w)
+		w.frame(fin|opText, []byte("violation"))
+		w.expectCloseFrame(d2m.CloseProtocolError)
+		taken := 0
+		for flood := appendMessages(nil, d2m.Proxy{Data: make([]byte, 8000)}); ; taken += len(flood) {
+			if _, err := w.Write(flood); err != nil {
+				break
+			}
+		}
+		if taken < 64<<10 || taken > 2<<20 {
+			t.Errorf("server took %d bytes", taken)
+		}
+	})
+}

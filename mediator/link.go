@@ -15,6 +15,13 @@ const (
 	// maxRequestStay is how long a connection may take to ask for its upgrade, a TLS handshake included, or to take a refusal.
 	maxRequestStay = 3 * requestTimeout
 
+	// How many bytes are read and discarded at full speed from a stranger, or from a device, that goes on sending to a
+	// connection that is being closed; then there is a pause before each read. Reading costs more than sending, and being
+	// closed would be the cheapest way to keep the server busy.
+	strangersDiscard = 64 << 10
+	membersDiscard   = 8 << 20
+	discardPause     = 100 * time.Millisecond
+
 	// writeSlice is how long a write waits before it looks whether the peer is alive.
 	writeSlice = time.Second
 )
@@ -29,6 +36,7 @@ type link struct {
 	request *guest       // until the upgrade; nil for a connection that no Listener has accepted
 	heard   atomic.Int64 // when something was read last, as time since started
 	closing atomic.Bool  // less patience from now on
+	excess  atomic.Int64 // bytes read since, less those that are read at full speed
 }
 
 // errStalled ends a write to a peer that is not alive.
@@ -59,11 +67,24 @@ func (l *link) Close() error {
 }
 
 func (l *link) Read(p []byte) (int, error) {
+	closing := l.closing.Load()
+	if closing && l.excess.Load() > 0 {
+		time.Sleep(discardPause)
+	}
 	n, err := l.Conn.Read(p)
+	if closing {
+		l.excess.Add(int64(n))
+	}
 	if n > 0 {
 		l.heard.Store(int64(time.Since(l.started)))
 	}
 	return n, err
+}
+
+// beginClosing gives the peer less patience from now on: free bytes are discarded at full speed.
+func (l *link) beginClosing(free int64) {
+	l.excess.Store(-free)
+	l.closing.Store(true)
 }
 
 // lastHeard returns when something was read last.

@@ -202,7 +202,7 @@ func (c *conn) sendClose(why devicegroup.Close) {
 		}
 	}
 	if c.link != nil {
-		c.link.closing.Store(true)
+		c.link.beginClosing(c.freeDiscard())
 	}
 	c.out.Conn.SetReadDeadline(time.Now().Add(closeTimeout))
 	c.mute.Store(true) // an answer that fails would count as the device's Close
@@ -211,6 +211,16 @@ func (c *conn) sendClose(why devicegroup.Close) {
 		return // the device has sent its Close frame
 	}
 	linger(c.out.Conn)
+}
+
+// freeDiscard is how much is discarded at full speed of what is still on its way when the connection is closed.
+func (c *conn) freeDiscard() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.admitted {
+		return membersDiscard
+	}
+	return strangersDiscard
 }
 
 // linger ends the sending side and reads on for as long as the read deadline allows: a socket that is closed while

@@ -129,7 +129,7 @@ func (c *connection) take(message d2m.Message) {
 		c.tally.acked.Add(1)
 		if len(c.unacked) > 0 {
 			if sent := c.unacked[0]; c.kind == honest && c.life.isCalm(sent) {
-				c.tally.latency.add(time.Since(sent))
+				c.tally.addLatency(sent, time.Now())
 			}
 			c.unacked = c.unacked[1:]
 		}

@@ -8,8 +8,17 @@ import (
 	"openmediator/internal/history"
 )
 
-// maxStaged is how many messages a device reflects in a transaction at most, if it does not go for the limit.
-const maxStaged = 6
+const (
+	// maxStaged is how many messages a device reflects in a transaction at most, if it does not go for the limit. None is
+	// larger than half of the largest.
+	maxStaged = 6
+
+	// maxEarly is how many bytes it reflects besides, before it knows whether it has the lock: with the others they stay
+	// below the limit.
+	maxEarly = 32 << 10
+
+	stagedOverhead = 64 // of each staged message (B26)
+)
 
 // lock is a device's dealings with the lock of its group on one connection. The plan and what follows it is of the goroutine
 // that sends.
@@ -20,6 +29,7 @@ type lock struct {
 	plan  plan
 	until time.Time // the plan waits until then
 	left  bool      // it will not commit
+	early int       // bytes reflected since it was asked for: they may be staged
 }
 
 type stage int
@@ -85,6 +95,17 @@ func (c *connection) isBusy() bool {
 	c.recording.Lock()
 	defer c.recording.Unlock()
 	return c.lock.stage == granted || c.lock.stage == holding || c.lock.stage == committing
+}
+
+// mayReflect says whether a device that has asked for the lock may reflect so much before it has the answer.
+func (c *connection) mayReflect(size int) bool {
+	c.recording.Lock()
+	defer c.recording.Unlock()
+	if c.lock.stage != asking && c.lock.stage != granted {
+		return true
+	}
+	c.lock.early += size + stagedOverhead
+	return c.lock.early <= maxEarly
 }
 
 // reluctance is how many bursts go by for one that asks for the lock. Those who wait for it seldom ask again.

@@ -23,6 +23,13 @@
 // device), limits (groups with more devices than slots, and with more messages than fit into a queue). Between two faults of
 // the server it is left alone, for -calm on average.
 //
+// # Attackers
+//
+// With -attackers some strangers do in every other 10 s what needs no key: half a request, an upgrade and silence, more for
+// the chat server than is held back, a login that is none, pings whose pongs are not read. They are on the loopback
+// interface, whose peers have no limits of their own address, so what they meet are the limits for all strangers. How long
+// honest devices wait for their acks is told for both kinds of periods: without faults, that compares them.
+//
 // # Findings
 //
 // A finding is a violation of a rule by the histories, an end of a connection that nothing excuses, an answer that does not

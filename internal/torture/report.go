@@ -112,6 +112,10 @@ func (p *report) end(t *tally, data string) {
 	fmt.Fprintf(&b, "  requests      %d DropDevice, %d GetDevicesInfo, %d SetSharedDeviceData\n", s.Drops, s.Asked, s.Shared)
 	fmt.Fprintf(&b, "  honest acks   %d while the server ran undisturbed, half within %.1f ms, 99 %% within %.1f ms",
 		s.Honest, s.HonestHalf, s.Honest99)
+	if p.settings.attackers > 0 {
+		fmt.Fprintf(&b, "\n  while attacked %d by %d connections of strangers: half within %.1f ms, 99 %% within %.1f ms, %.2f of that before",
+			s.Attacked, s.Assaults, s.AttackedHalf, s.Attacked99, s.Attacked99/s.Honest99)
+	}
 	if s.Findings > 0 {
 		fmt.Fprintf(&b, "\n  data          %s", data)
 	}
@@ -139,6 +143,8 @@ type summary struct {
 	Roads, Ends                                       map[string]int
 	Honest                                            int64
 	HonestHalf, Honest99                              float64 // milliseconds
+	Attacked, Assaults                                int64   // acks while there was an attack; connections of strangers
+	AttackedHalf, Attacked99                          float64 // milliseconds
 }
 
 func (t *tally) summary() summary {
@@ -163,6 +169,10 @@ func (t *tally) summary() summary {
 	half, n := t.latency.quantile(0.5)
 	most, _ := t.latency.quantile(0.99)
 	s.Honest, s.HonestHalf, s.Honest99 = n, float64(half)/1e6, float64(most)/1e6
+	half, n = t.attackLatency.quantile(0.5)
+	most, _ = t.attackLatency.quantile(0.99)
+	s.Attacked, s.AttackedHalf, s.Attacked99 = n, float64(half)/1e6, float64(most)/1e6
+	s.Assaults = t.assaults.Load()
 	return s
 }
 

@@ -72,7 +72,7 @@ func newRun(ctx context.Context, s settings, binary, data string, report *report
 	if err != nil {
 		return nil, err
 	}
-	t := &tally{started: time.Now(), ends: make(map[string]int)}
+	t := &tally{started: time.Now(), attackers: s.attackers > 0, ends: make(map[string]int)}
 	r := &run{
 		settings: s, world: newWorld(s, binary, data, t), relay: relay, tally: t, report: report,
 		judging: make(chan struct{}, 1), stayed: make(map[d2m.GroupID]bool),
@@ -94,6 +94,9 @@ func (r *run) do(ctx context.Context) {
 
 	var groups sync.WaitGroup
 	groups.Go(func() { r.keepGroups() })
+	if r.attackers > 0 {
+		groups.Go(func() { r.attack(loadOver) })
+	}
 	last, err := r.world.rampage(loadOver)
 	if err != nil {
 		r.find(finding{Text: err.Error()})

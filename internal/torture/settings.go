@@ -20,6 +20,8 @@ type settings struct {
 	calm     time.Duration // between two things that happen to the server, on average
 	faults   faults
 
+	attackers int // strangers at a time, in every other period
+
 	binary    string // the server's; empty: built from this module
 	data      string // directory; empty: one of its own, which goes with a run that finds nothing
 	asJSON    bool
@@ -57,6 +59,7 @@ func parseFlags(arguments []string, out io.Writer) (settings, error) {
 	flags.DurationVar(&s.life, "life", 20*time.Second, "how long a group lives, on average")
 	flags.DurationVar(&s.calm, "calm", 4*time.Second, "how long the server is left alone, on average")
 	names := flags.String("faults", "all", "all, none, or some of "+strings.Join(faultNames, ","))
+	flags.IntVar(&s.attackers, "attackers", 0, "strangers that attack the server at a time, in every other 10 s")
 	flags.StringVar(&s.binary, "binary", "", "the server; built from this module if empty")
 	flags.StringVar(&s.data, "data", "", "the server's data directory; a new one if empty")
 	flags.BoolVar(&s.asJSON, "json", false, "print progress and summary as JSON, one object per line")
@@ -90,6 +93,8 @@ func (s *settings) validate(rest []string) error {
 		return fmt.Errorf("groups: %d is below 1", s.groups)
 	case s.rate < 1:
 		return fmt.Errorf("rate: %d is below 1", s.rate)
+	case s.attackers < 0:
+		return fmt.Errorf("attackers: %d is negative", s.attackers)
 	case s.calm <= 0:
 		return fmt.Errorf("calm: %v is not above 0", s.calm)
 	case s.life < time.Second:

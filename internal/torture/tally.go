@@ -11,7 +11,9 @@ import (
 
 // tally counts what happens in a run.
 type tally struct {
-	started time.Time
+	// fixed
+	started   time.Time
+	attackers bool // there are some
 
 	kills, terms, stops                               atomic.Int64 // of the server
 	sent, ephemeral, acked, received                  atomic.Int64
@@ -21,7 +23,8 @@ type tally struct {
 	groups, judged, events                            atomic.Int64
 	findings                                          atomic.Int64
 	roads                                             [roadKinds]atomic.Int64
-	latency                                           latencies // of the honest devices
+	assaults                                          atomic.Int64
+	latency, attackLatency                            latencies // of the honest devices, and while there is an attack
 
 	mu   sync.Mutex
 	ends map[string]int // connections by what ended them
@@ -45,6 +48,16 @@ func (t *tally) copyEnds() map[string]int {
 }
 
 func closeName(code d2m.CloseCode) string { return fmt.Sprintf("%d", uint16(code)) }
+
+// addLatency counts the time that an honest device has waited for an ack, if it was all in one period.
+func (t *tally) addLatency(sent, acked time.Time) {
+	switch before, after := t.attacked(sent), t.attacked(acked); {
+	case before && after:
+		t.attackLatency.add(acked.Sub(sent))
+	case !before && !after:
+		t.latency.add(acked.Sub(sent))
+	}
+}
 
 // latencies is how long honest devices waited for their acks, in steps of a tenth.
 type latencies struct {

@@ -157,7 +157,11 @@ func (c *connection) burst(ctx context.Context) error {
 		if c.waits() >= room {
 			return nil
 		}
-		if err := c.reflect(ctx, drawSize(c.random), c.random.IntN(10) == 0); err != nil {
+		size := drawSize(c.random)
+		if !c.mayReflect(size) {
+			return nil
+		}
+		if err := c.reflect(ctx, size, c.random.IntN(10) == 0); err != nil {
 			return err
 		}
 	}
