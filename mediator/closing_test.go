@@ -266,7 +266,7 @@ func TestB45_FloodAfterTheClose(t *testing.T) {
 				break
 			}
 		}
-		if taken < 64<<10 || taken > 2<<20 {
+		if taken < 1<<20 || taken > 3<<20 {
 			t.Errorf("server took %d bytes", taken)
 		}
 	})

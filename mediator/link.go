@@ -18,7 +18,7 @@ const (
 	// How many bytes are read and discarded at full speed from a stranger, or from a device, that goes on sending to a
 	// connection that is being closed; then there is a pause before each read. Reading costs more than sending, and being
 	// closed would be the cheapest way to keep the server busy.
-	strangersDiscard = 64 << 10
+	strangersDiscard = 1 << 20
 	membersDiscard   = 8 << 20
 	discardPause     = 100 * time.Millisecond
 
