@@ -11,6 +11,7 @@ import (
 
 	"openmediator/chatserver"
 	"openmediator/csp"
+	"openmediator/internal/listen"
 )
 
 func TestWithDeviceIDNothingComesBeforeUnblock(t *testing.T) {
@@ -391,7 +392,7 @@ func TestDeviceCookies(t *testing.T) {
 					}
 					c.nc.Close()
 					if i == len(test.logins)/2 {
-						s.restart(newPipeListener()) // it is all on disk
+						s.restart(listen.NewPipe()) // it is all on disk
 					}
 				}
 			})

@@ -12,6 +12,7 @@ import (
 
 	"openmediator/chatserver"
 	"openmediator/csp"
+	"openmediator/internal/listen"
 )
 
 func TestMessageIsStoredAckedDeliveredAndDeletedWhenAcked(t *testing.T) {
@@ -52,7 +53,7 @@ func TestUnackedIsSentAgainAtTheNextLoginAndAfterARestart(t *testing.T) {
 			b.expectQueue("one", "two")
 			b.nc.Close()
 		}
-		s.restart(newPipeListener())
+		s.restart(listen.NewPipe())
 		b := s.login(s.b, nil)
 		b.acknowledge(b.expectMessage("one"))
 		b.expectQueue("two")
@@ -72,7 +73,7 @@ func TestAckedIsOnDisk(t *testing.T) {
 		other := *s
 		other.config.DataDir = t.TempDir()
 		copyFile(t, filepath.Join(s.config.DataDir, "chatserver.db"), filepath.Join(other.config.DataDir, "chatserver.db"))
-		other.listener = newTCPListener(t)
+		other.listener = listen.TCP(t)
 		other.run()
 		b := other.login(s.b, nil)
 		for range i + 1 {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"openmediator/csp"
+	"openmediator/internal/listen"
 )
 
 // world is what the rules say of a server, worked out naively: whole lists, looked through each time.
@@ -144,7 +145,7 @@ func (w *world) restart() {
 		w.online[i] = nil
 	}
 	synctest.Wait()
-	w.s.restart(newPipeListener())
+	w.s.restart(listen.NewPipe())
 }
 
 func (w *world) step() {

@@ -18,13 +18,14 @@ import (
 	"openmediator/chatserver"
 	"openmediator/chatserver/directory"
 	"openmediator/csp"
+	"openmediator/internal/listen"
 )
 
 // withDirectory runs a server with its HTTP interface, and returns its base URL.
 func withDirectory(t *testing.T, change func(*chatserver.Config)) (*testServer, string) {
 	t.Helper()
 	s := overTCP(t, change)
-	l := newTCPListener(t)
+	l := listen.TCP(t)
 	served := make(chan error, 1)
 	server := s.Server
 	go func() { served <- server.ServeDirectory(l) }()
@@ -56,7 +57,7 @@ func TestRegisteredIdentityLogsInAndIsFound(t *testing.T) {
 	a.nc.Close()
 	c.nc.Close()
 
-	s.restart(newTCPListener(t)) // registered ones are on disk
+	s.restart(listen.TCP(t)) // registered ones are on disk
 	s.login(user{id, key}, nil).expectQueue()
 }
 
@@ -87,7 +88,7 @@ func TestAnIdentityOfTheFileWinsOverTheRegisteredOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.config.Identities = chatserver.FixedIdentities{wish: given.PublicKey()}
-	s.restart(newTCPListener(t))
+	s.restart(listen.TCP(t))
 	s.login(user{wish, given}, nil).expectQueue()
 	if _, err := s.tryLogin(user{wish, registered}, nil); err == nil {
 		t.Error("the registered key logs in")

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
-	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,6 +14,7 @@ import (
 
 	"openmediator/chatserver"
 	"openmediator/csp"
+	"openmediator/internal/listen"
 )
 
 // Every test ends all that it started.
@@ -49,19 +49,13 @@ type testServer struct {
 	t testing.TB
 	*chatserver.Server
 	config   chatserver.Config
-	listener dialListener
+	listener listen.Listener
 	log      *logBuffer
 	a, b     user
 }
 
-// dialListener is a listener that tests connect to.
-type dialListener interface {
-	net.Listener
-	Dial() (net.Conn, error)
-}
-
 // start runs a server until the end of the test. change, if not nil, changes its configuration.
-func start(t testing.TB, l dialListener, change func(*chatserver.Config)) *testServer {
+func start(t testing.TB, l listen.Listener, change func(*chatserver.Config)) *testServer {
 	t.Helper()
 	s := &testServer{
 		t: t, listener: l, log: new(logBuffer),
@@ -109,7 +103,7 @@ func (s *testServer) close() {
 }
 
 // restart ends the server and starts it again on the same data.
-func (s *testServer) restart(l dialListener) {
+func (s *testServer) restart(l listen.Listener) {
 	s.t.Helper()
 	s.close()
 	s.listener = l
@@ -119,70 +113,14 @@ func (s *testServer) restart(l dialListener) {
 // inBubble runs a test in fake time, with a server over pipes.
 func inBubble(t *testing.T, change func(*chatserver.Config), test func(t *testing.T, s *testServer)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, start(t, newPipeListener(), change)) })
+	synctest.Test(t, func(t *testing.T) { test(t, start(t, listen.NewPipe(), change)) })
 }
 
 // overTCP is a server on loopback.
 func overTCP(t testing.TB, change func(*chatserver.Config)) *testServer {
 	t.Helper()
-	return start(t, newTCPListener(t), change)
+	return start(t, listen.TCP(t), change)
 }
-
-// tcpListener listens on loopback.
-type tcpListener struct{ net.Listener }
-
-func newTCPListener(t testing.TB) tcpListener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tcpListener{l}
-}
-
-func (l tcpListener) Dial() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }
-
-// pipeListener connects by net.Pipe, for tests in fake time.
-type pipeListener struct {
-	conns chan net.Conn
-	ended chan struct{}
-	once  sync.Once
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), ended: make(chan struct{})}
-}
-
-func (l *pipeListener) Dial() (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case l.conns <- far:
-		return near, nil
-	case <-l.ended:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.ended:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.ended) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return pipeAddr{} }
-
-type pipeAddr struct{}
-
-func (pipeAddr) Network() string { return "pipe" }
-func (pipeAddr) String() string  { return "pipe" }
 
 // logBuffer collects what a server logs.
 type logBuffer struct {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/boltstore"
@@ -47,7 +48,7 @@ func (t *tokens) take(n int) int {
 // BenchmarkReflect measures durable reflects end to end over TCP: from the sender's Reflect to its ReflectAck and to both
 // receivers, which acknowledge.
 func BenchmarkReflect(b *testing.B) {
-	s := startServer(b, newTCPListener(b), openBolt(b), mediator.DefaultConfig())
+	s := startServer(b, listen.TCP(b), openBolt(b), mediator.DefaultConfig())
 	var senders, receivers []*wire
 	for range benchGroups {
 		id := newIdentity(b)
@@ -244,7 +245,7 @@ func memoryInUse() uint64 {
 }
 
 func barePairs(b *testing.B, n int) (end func()) {
-	l := newTCPListener(b)
+	l := listen.TCP(b)
 	var conns []net.Conn
 	for range n {
 		near, err := l.Dial()
@@ -266,7 +267,7 @@ func barePairs(b *testing.B, n int) (end func()) {
 }
 
 func idleConnections(b *testing.B, n int) (end func()) {
-	s := startServer(b, newTCPListener(b), openBolt(b), mediator.DefaultConfig())
+	s := startServer(b, listen.TCP(b), openBolt(b), mediator.DefaultConfig())
 	conns := make([]net.Conn, 0, n)
 	for range n / 2 {
 		id := newIdentity(b)

@@ -10,6 +10,7 @@ import (
 
 	"openmediator/chatproxy"
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
 )
@@ -126,7 +127,7 @@ func takeBytes(c net.Conn, bytes int) {
 // routesTo returns the ways to a chat server that does something after the handshake.
 func routesTo(b *testing.B, serve func(net.Conn)) []route {
 	b.Helper()
-	chat := listen(b, func(c net.Conn) {
+	chat := serveTCP(b, func(c net.Conn) {
 		if _, err := io.CopyN(io.Discard, c, 48); err != nil {
 			return
 		}
@@ -135,7 +136,7 @@ func routesTo(b *testing.B, serve func(net.Conn)) []route {
 		}
 		serve(c)
 	})
-	copying := listen(b, func(c net.Conn) {
+	copying := serveTCP(b, func(c net.Conn) {
 		to, err := net.Dial("tcp", chat)
 		if err != nil {
 			b.Error(err)
@@ -165,10 +166,10 @@ func routesTo(b *testing.B, serve func(net.Conn)) []route {
 	return routes
 }
 
-// listen runs a TCP server until the end of the benchmark.
-func listen(b *testing.B, serve func(net.Conn)) (address string) {
+// serveTCP runs a TCP server until the end of the benchmark.
+func serveTCP(b *testing.B, serve func(net.Conn)) (address string) {
 	b.Helper()
-	l := newTCPListener(b)
+	l := listen.TCP(b)
 	var conns sync.WaitGroup
 	conns.Go(func() {
 		for {
@@ -206,7 +207,7 @@ func mediated(b *testing.B, chat string) route {
 	b.Helper()
 	config := mediator.DefaultConfig()
 	config.Chat = chatproxy.Config{Upstreams: parseUpstreams(b, chat)} // without a limit
-	s := startServer(b, newTCPListener(b), memstore.New(), config)
+	s := startServer(b, listen.TCP(b), memstore.New(), config)
 	w := s.loginWire(newIdentity(b), 1, d2m.SlotNew)
 	w.r = bufio.NewReaderSize(w.Conn, 16<<10)
 	var frame []byte

@@ -14,6 +14,7 @@ import (
 
 	"openmediator/chatproxy"
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
 )
@@ -38,7 +39,7 @@ func (u *upstream) dial(_ context.Context, address, _ string) (net.Conn, error) 
 }
 
 // startWithChat runs a server whose chat servers are on a network of pipes.
-func startWithChat(t testing.TB, l dialListener, u *upstream) *testServer {
+func startWithChat(t testing.TB, l listen.Listener, u *upstream) *testServer {
 	t.Helper()
 	config := mediator.DefaultConfig()
 	config.Chat = chatproxy.Config{Upstreams: parseUpstreams(t, "4f=chat.example:5222"), Dial: u.dial}
@@ -79,7 +80,7 @@ func chatFrame(size int) []byte {
 func TestB4_HeldBackGoesUpstreamInOrder(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		u := newUpstream()
-		s := startWithChat(t, newPipeListener(), u)
+		s := startWithChat(t, listen.NewPipe(), u)
 		d := s.dial(newIdentity(t))
 		d.send(d2m.Proxy{Data: []byte("client ")})
 		d.send(d2m.Proxy{Data: []byte("hello, ")})
@@ -98,7 +99,7 @@ func TestB4_HeldBackGoesUpstreamInOrder(t *testing.T) {
 func TestB4_NothingIsDialledForTheRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		u := newUpstream()
-		s := startWithChat(t, newPipeListener(), u)
+		s := startWithChat(t, listen.NewPipe(), u)
 		id := newIdentity(t)
 
 		wrong := s.dial(id)
@@ -124,7 +125,7 @@ func TestB4_NothingIsDialledForTheRefused(t *testing.T) {
 func TestB35_OneConnectionPerDevice(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		u := newUpstream()
-		s := startWithChat(t, newPipeListener(), u)
+		s := startWithChat(t, listen.NewPipe(), u)
 		id := newIdentity(t)
 		first, _ := s.login(id, 1, d2m.SlotNew)
 		expect[d2m.RolePromotedToLeader](first.device)
@@ -162,7 +163,7 @@ func TestB35_OneConnectionPerDevice(t *testing.T) {
 func TestB35_NoChatServerForTheServerGroup(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		u := newUpstream()
-		s := startWithChat(t, newPipeListener(), u)
+		s := startWithChat(t, listen.NewPipe(), u)
 		id := newIdentity(t)
 		id.serverGroup = "50"
 		d, _ := s.login(id, 1, d2m.SlotNew)
@@ -176,10 +177,10 @@ func TestB35_NoChatServerForTheServerGroup(t *testing.T) {
 
 // Through real sockets, wherever TCP is cut, the device gets the same units.
 func TestB36_CutAtEveryByte(t *testing.T) {
-	l := newTCPListener(t)
+	l := listen.TCP(t)
 	config := mediator.DefaultConfig()
 	config.Chat = chatproxy.Config{Upstreams: parseUpstreams(t, l.Addr().String())}
-	s := startServer(t, newTCPListener(t), memstore.New(), config)
+	s := startServer(t, listen.TCP(t), memstore.New(), config)
 	defer l.Close()
 	id := newIdentity(t)
 	units := [][]byte{serverHello(), loginAck(), chatFrame(24), chatFrame(0), chatFrame(40)}
@@ -272,7 +273,7 @@ func TestB37_CloseCodes(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				u := newUpstream()
 				u.refuse = c.refuse
-				s := startWithChat(t, newPipeListener(), u)
+				s := startWithChat(t, listen.NewPipe(), u)
 				d, _ := s.login(newIdentity(t), 1, d2m.SlotNew)
 				expect[d2m.RolePromotedToLeader](d.device)
 				d.send(d2m.Proxy{Data: []byte("x")})
@@ -309,7 +310,7 @@ func TestB37_DeviceGoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				u := newUpstream()
-				s := startWithChat(t, newPipeListener(), u)
+				s := startWithChat(t, listen.NewPipe(), u)
 				d, _ := s.login(newIdentity(t), 1, d2m.SlotNew)
 				expect[d2m.RolePromotedToLeader](d.device)
 				d.send(d2m.Proxy{Data: []byte("last words")})
@@ -330,7 +331,7 @@ func TestB37_DeviceGoes(t *testing.T) {
 func TestB9_TheOlderSessionIsLeft(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		u := newUpstream()
-		s := startWithChat(t, newPipeListener(), u)
+		s := startWithChat(t, listen.NewPipe(), u)
 		id := newIdentity(t)
 		older, _ := s.login(id, 1, d2m.SlotNew)
 		expect[d2m.RolePromotedToLeader](older.device)
@@ -367,7 +368,7 @@ func TestB9_TheOlderSessionIsLeft(t *testing.T) {
 func TestB38_StuckChatServer(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		u := newUpstream()
-		s := startWithChat(t, newPipeListener(), u)
+		s := startWithChat(t, listen.NewPipe(), u)
 		id := newIdentity(t)
 		other, _ := s.login(id, 2, d2m.SlotNew)
 		expect[d2m.RolePromotedToLeader](other.device)
@@ -411,7 +412,7 @@ func TestB38_StuckChatServer(t *testing.T) {
 func TestB38_ChatOvertakesTheQueue(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		u := newUpstream()
-		s := startWithChat(t, newPipeListener(), u)
+		s := startWithChat(t, listen.NewPipe(), u)
 		id := newIdentity(t)
 		const stored = 2000
 		s.fillQueue(id, 1, stored, 1000)
@@ -467,7 +468,7 @@ func TestB38_ChatOvertakesTheQueue(t *testing.T) {
 func TestB38_DeviceTakesNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		u := newUpstream()
-		s := startWithChat(t, newPipeListener(), u)
+		s := startWithChat(t, listen.NewPipe(), u)
 		d, _ := s.login(newIdentity(t), 1, d2m.SlotNew)
 		expect[d2m.RolePromotedToLeader](d.device)
 		d.send(d2m.Proxy{Data: []byte("x")})
@@ -498,7 +499,7 @@ func TestB38_DeviceTakesNothing(t *testing.T) {
 func TestB37_DeviceDoesNotTakeTheEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		u := newUpstream()
-		s := startWithChat(t, newPipeListener(), u)
+		s := startWithChat(t, listen.NewPipe(), u)
 		id := newIdentity(t)
 		w := s.dialWire(id)
 		w.message(id.hello(t, expectOn[d2m.ServerHello](w), 1, d2m.SlotNew))
@@ -549,14 +550,14 @@ func TestB39_WhatTheChatServerSees(t *testing.T) {
 // visible has a device send bytes and says whether the chat server has seen something else than want.
 func visible(t *testing.T, local string, send, want []byte) error {
 	t.Helper()
-	l := newTCPListener(t)
+	l := listen.TCP(t)
 	defer l.Close()
 	config := mediator.DefaultConfig()
 	config.Chat.Upstreams = parseUpstreams(t, l.Addr().String())
 	if local != "" {
 		config.Chat.Local = parseIP(t, local)
 	}
-	s := startServer(t, fromAddress{newTCPListener(t), devicesAddress}, memstore.New(), config)
+	s := startServer(t, fromAddress{listen.TCP(t), devicesAddress}, memstore.New(), config)
 	d, _ := s.login(newIdentity(t), 1, d2m.SlotNew)
 	d.send(d2m.Proxy{Data: send[:10]})
 	d.send(d2m.Proxy{Data: send[10:]})
@@ -590,7 +591,7 @@ func parseIP(t *testing.T, text string) netip.Addr {
 
 // fromAddress is a listener that tests connect to from an address of this machine.
 type fromAddress struct {
-	tcpListener
+	listen.Loopback
 	address string
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/coder/websocket"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/memstore"
@@ -233,7 +234,7 @@ func TestB45_ClosingConnectionsCount(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		config := mediator.DefaultConfig()
 		config.MaxConnections = 2
-		s := startServer(t, newPipeListener(), memstore.New(), config)
+		s := startServer(t, listen.NewPipe(), memstore.New(), config)
 		id := newIdentity(t)
 		s.dialWire(id)
 		w := s.dialWire(id)

@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/memstore"
@@ -35,7 +36,7 @@ func TestB43_DamagedMessageIsLeftOut(t *testing.T) {
 		config := mediator.DefaultConfig()
 		config.Log = zerolog.New(log)
 		config.TailBytes, config.Group.TailBytes = 0, 0 // all is read from the store
-		s := startServer(t, newPipeListener(), damagedStore{memstore.New(), "two"}, config)
+		s := startServer(t, listen.NewPipe(), damagedStore{memstore.New(), "two"}, config)
 		id := newIdentity(t)
 		sender, _ := s.login(id, 1, d2m.SlotNew)
 		expect[d2m.RolePromotedToLeader](sender.device)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/memstore"
@@ -84,7 +85,7 @@ func TestB34_MaximumAbsence(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		config := mediator.DefaultConfig()
 		config.Group.MaxAbsence = 30 * time.Hour
-		s := startServer(t, newPipeListener(), memstore.New(), config)
+		s := startServer(t, listen.NewPipe(), memstore.New(), config)
 		d, _ := s.login(newIdentity(t), 1, d2m.SlotNew)
 		d.leaveAtOnce()
 		s.expectGone(time.Now().Add(30 * time.Hour))
@@ -100,7 +101,7 @@ func TestB34_AfterARestart(t *testing.T) {
 		time.Sleep(4 * time.Minute)
 		s.Shutdown(t.Context())
 		time.Sleep(time.Minute)
-		next := startServer(t, newPipeListener(), s.memory().Clone(), mediator.DefaultConfig())
+		next := startServer(t, listen.NewPipe(), s.memory().Clone(), mediator.DefaultConfig())
 		next.expectGone(left.Add(10 * time.Minute))
 	})
 }
@@ -111,7 +112,7 @@ func TestB34_AfterACrash(t *testing.T) {
 		d := s.loginVolatile(newIdentity(t), 1)
 		d.listen()
 		time.Sleep(time.Hour)
-		next := startServer(t, newPipeListener(), s.memory().Clone(), mediator.DefaultConfig())
+		next := startServer(t, listen.NewPipe(), s.memory().Clone(), mediator.DefaultConfig())
 		next.expectGone(time.Now().Add(10 * time.Minute))
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/memstore"
@@ -62,7 +63,7 @@ func newPatient(t *testing.T) *patient {
 	p := &patient{log: new(logBuffer), id: newIdentity(t)}
 	config := mediator.DefaultConfig()
 	config.Log = zerolog.New(p.log)
-	p.s = startServer(t, newPipeListener(), memstore.New(), config)
+	p.s = startServer(t, listen.NewPipe(), memstore.New(), config)
 	p.a, _ = p.s.login(p.id, 1, d2m.SlotNew)
 	p.b, _ = p.s.login(p.id, 2, d2m.SlotNew)
 	other, _ := p.s.login(newIdentity(t), 1, d2m.SlotNew)
@@ -205,7 +206,7 @@ func TestB43_ClaimFails(t *testing.T) {
 				var log logBuffer
 				config := mediator.DefaultConfig()
 				config.Log = zerolog.New(&log)
-				s := startServer(t, newPipeListener(), memstore.New(), config)
+				s := startServer(t, listen.NewPipe(), memstore.New(), config)
 				id := newIdentity(t)
 				d, _ := s.login(id, 1, d2m.SlotNew)
 				d.leave()
@@ -354,7 +355,7 @@ func TestB43_UnreadableGroup(t *testing.T) {
 	}
 	log, config := new(logBuffer), mediator.DefaultConfig()
 	config.Log = zerolog.New(log)
-	s := startServer(t, newTCPListener(t), store, config)
+	s := startServer(t, listen.TCP(t), store, config)
 	if n := len(log.lines("cannot be read")); n != 1 {
 		t.Errorf("the log says %d times at the start that a group cannot be read", n)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/memstore"
@@ -18,7 +19,7 @@ import (
 func TestB44_IdleGroupsAreGivenUp(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		store := &releases{Store: memstore.New()}
-		s := startServer(t, newPipeListener(), store, mediator.DefaultConfig())
+		s := startServer(t, listen.NewPipe(), store, mediator.DefaultConfig())
 		var devices []*registered
 		for range 20 {
 			id := newIdentity(t)
@@ -98,7 +99,7 @@ func TestB44_LazyAndUrgentInOneCommit(t *testing.T) {
 			}
 		}
 		time.Sleep(2 * time.Second)
-		next := startServer(t, newPipeListener(), s.memory().Clone(), mediator.DefaultConfig())
+		next := startServer(t, listen.NewPipe(), s.memory().Clone(), mediator.DefaultConfig())
 		if _, queue := next.login(id, 2, d2m.SlotExisting); len(queue) != 0 {
 			t.Errorf("what was acknowledged 2 s ago comes again: %d messages", len(queue))
 		}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
 )
@@ -40,7 +41,7 @@ func TestB3_SilentClient(t *testing.T) {
 				if timeout != 0 {
 					config.HandshakeTimeout, want = timeout, timeout
 				}
-				s := startServer(t, newPipeListener(), memstore.New(), config)
+				s := startServer(t, listen.NewPipe(), memstore.New(), config)
 				d := s.dial(newIdentity(t))
 				started := time.Now()
 				expect[d2m.ServerHello](d)

@@ -8,6 +8,7 @@ import (
 
 	"openmediator/chatproxy"
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 )
 
@@ -207,5 +208,5 @@ func startHungry(t *testing.T) *testServer {
 			chat.Close()
 		}
 	})
-	return startServer(t, newPipeListener(), openBolt(t), config)
+	return startServer(t, listen.NewPipe(), openBolt(t), config)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
 )
@@ -22,12 +23,12 @@ import (
 
 // foreignListener is a listener on loopback whose connections seem to come from elsewhere.
 type foreignListener struct {
-	tcpListener
+	listen.Loopback
 	next func() net.Addr
 }
 
 func (l foreignListener) Accept() (net.Conn, error) {
-	c, err := l.tcpListener.Accept()
+	c, err := l.Loopback.Accept()
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func TestB44_AttackByOneAddress(t *testing.T) {
 	config.MaxAddressUpgrades = 0 // it is the other limit that is tried here
 	config.HandshakeTimeout = 2 * time.Minute
 	from := make(chan net.Addr, 1)
-	l := foreignListener{newTCPListener(t), func() net.Addr {
+	l := foreignListener{listen.TCP(t), func() net.Addr {
 		select {
 		case addr := <-from:
 			return addr
@@ -143,7 +144,7 @@ func TestB44_AttackByManyAddresses(t *testing.T) {
 	config.MaxUnauthenticated = strangers
 	config.HandshakeTimeout = 2 * time.Minute
 	i := uint32(0)
-	l := foreignListener{newTCPListener(t), func() net.Addr {
+	l := foreignListener{listen.TCP(t), func() net.Addr {
 		i++
 		return &net.TCPAddr{IP: net.IPv4(10, byte(i>>16), byte(i>>8), byte(i)), Port: 50_000}
 	}}
@@ -170,7 +171,7 @@ func TestB44_AttackByManyAddresses(t *testing.T) {
 
 // 200,000 groups that one address tries to register, as fast as it can: those that the rate allows come into being.
 func TestB44_AttackWithGroups(t *testing.T) {
-	s := startServer(t, newPipeListener(), memstore.New(), mediator.DefaultConfig()).from(attacker) // it runs out of ports else
+	s := startServer(t, listen.NewPipe(), memstore.New(), mediator.DefaultConfig()).from(attacker) // it runs out of ports else
 	began := time.Now()
 	registered, refused := 0, 0
 	for range 200_000 {

@@ -15,32 +15,18 @@ import (
 	"github.com/rs/zerolog"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
 )
 
-// peerListener is a pipeListener to which one connects from an address.
+// peerListener is a listen.Pipe to which one connects from an address.
 type peerListener struct {
-	*pipeListener
+	*listen.Pipe
 	peer net.Addr
 }
 
-func (l peerListener) Dial() (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case l.conns <- peerConn{far, l.peer}:
-		return near, nil
-	case <-l.ended:
-		return nil, net.ErrClosed
-	}
-}
-
-type peerConn struct {
-	net.Conn
-	peer net.Addr
-}
-
-func (c peerConn) RemoteAddr() net.Addr { return c.peer }
+func (l peerListener) Dial() (net.Conn, error) { return l.DialFrom(l.peer) }
 
 // Addresses that connections come from in these tests.
 const (
@@ -48,10 +34,10 @@ const (
 	honest   = "198.51.100.23"
 )
 
-// from is the server, reached from an address. It has been started on a pipeListener.
+// from is the server, reached from an address. It has been started on a listen.Pipe.
 func (s *testServer) from(ip string) *testServer {
 	there := *s
-	there.listener = peerListener{s.listener.(*pipeListener), &net.TCPAddr{IP: net.ParseIP(ip), Port: 50_000}}
+	there.listener = peerListener{s.listener.(*listen.Pipe), &net.TCPAddr{IP: net.ParseIP(ip), Port: 50_000}}
 	return &there
 }
 
@@ -60,7 +46,7 @@ func startLimited(t testing.TB, change func(*mediator.Config)) *testServer {
 	t.Helper()
 	config := mediator.DefaultConfig()
 	change(&config)
-	return startServer(t, newPipeListener(), memstore.New(), config)
+	return startServer(t, listen.NewPipe(), memstore.New(), config)
 }
 
 // tryWire asks for an upgrade and returns the answer; its status is 0 if the connection was closed without one. The

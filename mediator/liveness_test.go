@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
 )
@@ -136,7 +137,7 @@ func TestB13_LeaderThatSendsAndDoesNotPong(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				config := mediator.DefaultConfig()
 				config.MessageTimeout = time.Hour
-				s := startServer(t, newPipeListener(), memstore.New(), config)
+				s := startServer(t, listen.NewPipe(), memstore.New(), config)
 				id := newIdentity(t)
 				leader := s.loginWire(id, 1, d2m.SlotNew)
 				expectOn[d2m.RolePromotedToLeader](leader)

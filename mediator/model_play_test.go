@@ -12,6 +12,7 @@ import (
 
 	"openmediator/d2m"
 	"openmediator/devicegroup/model"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect"
 )
@@ -50,7 +51,7 @@ func newServing(t *testing.T, random *rand.Rand) *serving {
 	config := mediator.DefaultConfig()
 	config.Group.MaxSlots, config.Group.QueueMessages, config.Group.MaxTTL = 3, 20, time.Minute
 	p := &serving{Rand: random, store: newHeldStore(), id: newIdentity(t), now: time.Now(), left: time.Now()}
-	p.s = startServer(t, newPipeListener(), p.store, config)
+	p.s = startServer(t, listen.NewPipe(), p.store, config)
 	c := config.Group
 	p.model = model.New(model.Config{
 		MaxSlots:       c.MaxSlots,

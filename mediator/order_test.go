@@ -9,6 +9,7 @@ import (
 	"github.com/coder/websocket"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
 )
@@ -208,7 +209,7 @@ func TestB38_AnswersOvertakeTheQueue(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				config := mediator.DefaultConfig()
 				config.TailBytes, config.Group.TailBytes = tail, tail
-				s := startServer(t, newPipeListener(), memstore.New(), config)
+				s := startServer(t, listen.NewPipe(), memstore.New(), config)
 				d := s.overtaken(newIdentity(t))
 				d.send(d2m.GetDevicesInfo{})
 				d.send(d2m.Reflect{ID: 1, Envelope: []byte("x")})

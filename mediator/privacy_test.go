@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/memstore"
@@ -31,7 +32,7 @@ func planted(err error) error {
 
 // noisyListener gives net/http and the server errors to print, with addresses in their texts.
 type noisyListener struct {
-	tcpListener
+	listen.Loopback
 	mu       sync.Mutex
 	accepted int
 }
@@ -50,7 +51,7 @@ func (l *noisyListener) Accept() (net.Conn, error) {
 	if first {
 		return nil, temporary{planted(errors.New("accept went wrong"))}
 	}
-	c, err := l.tcpListener.Accept()
+	c, err := l.Loopback.Accept()
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func session(t *testing.T, privacy mediator.Privacy) (log *logBuffer, id identit
 	config.Privacy = privacy
 	config.Group.QueueMessages = 6
 	config.Group.MaxSlots = 3
-	s := startServer(t, &noisyListener{tcpListener: newTCPListener(t)}, memstore.New(), config)
+	s := startServer(t, &noisyListener{Loopback: listen.TCP(t)}, memstore.New(), config)
 	id = newIdentity(t)
 	id.serverGroup = secretServerGroup
 
@@ -241,7 +242,7 @@ func TestB42_Pseudonyms(t *testing.T) {
 		log = new(logBuffer)
 		config := mediator.DefaultConfig()
 		config.Log, config.Privacy = zerolog.New(log), mediator.PrivacyOperator
-		s := startServer(t, newTCPListener(t), memstore.New(), config)
+		s := startServer(t, listen.TCP(t), memstore.New(), config)
 		for _, who := range []identity{id, id, newIdentity(t)} {
 			d := s.dial(who)
 			expect[d2m.ServerHello](d)

@@ -2,14 +2,13 @@ package mediator_test
 
 import (
 	"context"
-	"net"
-	"sync"
 	"testing"
 	"testing/synctest"
 
 	"go.uber.org/goleak"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/memstore"
@@ -23,17 +22,11 @@ type testServer struct {
 	t testing.TB
 	*mediator.Server
 	store    reflect.Store
-	listener dialListener
-}
-
-// dialListener is a listener that tests connect to.
-type dialListener interface {
-	net.Listener
-	Dial() (net.Conn, error)
+	listener listen.Listener
 }
 
 // startServer runs a server on a listener until the end of the test.
-func startServer(t testing.TB, l dialListener, store reflect.Store, config mediator.Config) *testServer {
+func startServer(t testing.TB, l listen.Listener, store reflect.Store, config mediator.Config) *testServer {
 	t.Helper()
 	server, err := mediator.New(store, config)
 	if err != nil {
@@ -54,7 +47,7 @@ func startServer(t testing.TB, l dialListener, store reflect.Store, config media
 // start runs a server on loopback, with the defaults and an empty store.
 func start(t testing.TB) *testServer {
 	t.Helper()
-	return startServer(t, newTCPListener(t), memstore.New(), mediator.DefaultConfig())
+	return startServer(t, listen.TCP(t), memstore.New(), mediator.DefaultConfig())
 }
 
 // inBubble runs a test in fake time.
@@ -66,7 +59,7 @@ func inBubble(t *testing.T, test func(t *testing.T)) {
 // startInBubble runs a server over pipes, with the defaults and an empty store.
 func startInBubble(t testing.TB) *testServer {
 	t.Helper()
-	return startServer(t, newPipeListener(), memstore.New(), mediator.DefaultConfig())
+	return startServer(t, listen.NewPipe(), memstore.New(), mediator.DefaultConfig())
 }
 
 // memory returns the store of a server that was started with one in memory.
@@ -84,62 +77,6 @@ func (s *testServer) storedGroups() (ids []d2m.GroupID) {
 	}
 	return ids
 }
-
-// tcpListener listens on loopback.
-type tcpListener struct{ net.Listener }
-
-func newTCPListener(t testing.TB) tcpListener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tcpListener{l}
-}
-
-func (l tcpListener) Dial() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }
-
-// pipeListener connects by net.Pipe, for tests in fake time.
-type pipeListener struct {
-	conns chan net.Conn
-	ended chan struct{}
-	once  sync.Once
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), ended: make(chan struct{})}
-}
-
-func (l *pipeListener) Dial() (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case l.conns <- far:
-		return near, nil
-	case <-l.ended:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.ended:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.ended) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return pipeAddr{} }
-
-type pipeAddr struct{}
-
-func (pipeAddr) Network() string { return "pipe" }
-func (pipeAddr) String() string  { return "pipe" }
 
 func TestReflectionEndToEnd(t *testing.T) {
 	s := start(t)

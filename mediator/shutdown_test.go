@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 )
 
@@ -59,7 +60,7 @@ func TestB41_NothingIsUpgradedAfterShutdown(t *testing.T) {
 	if recorder.Code != http.StatusServiceUnavailable {
 		t.Errorf("answered with %d", recorder.Code)
 	}
-	if err := s.Serve(newTCPListener(t)); err != nil {
+	if err := s.Serve(listen.TCP(t)); err != nil {
 		t.Error(err)
 	}
 }
@@ -91,7 +92,7 @@ func TestB41_NothingAckedIsLost(t *testing.T) {
 				acked++
 			}
 		}
-		next := startServer(t, newPipeListener(), s.memory().Clone(), mediator.DefaultConfig())
+		next := startServer(t, listen.NewPipe(), s.memory().Clone(), mediator.DefaultConfig())
 		_, queue := next.login(id, 2, d2m.SlotExisting)
 		if acked < 100 || len(queue) < acked-100 || len(queue) > acked {
 			t.Errorf("%d acked, 100 acknowledged, %d in the queue", acked, len(queue))

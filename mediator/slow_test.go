@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
 )
@@ -168,7 +169,7 @@ func TestB21_MemoryOfAllGroups(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		config := mediator.DefaultConfig()
 		config.TailBytes = 100_000
-		s := startServer(t, newPipeListener(), memstore.New(), config)
+		s := startServer(t, listen.NewPipe(), memstore.New(), config)
 		var slow []*registered
 		for range 3 {
 			id := newIdentity(t)
@@ -238,7 +239,7 @@ func TestB21_EphemeralsAreBounded(t *testing.T) {
 		var log logBuffer
 		config := mediator.DefaultConfig()
 		config.Log = zerolog.New(&log)
-		s := startServer(t, newPipeListener(), memstore.New(), config)
+		s := startServer(t, listen.NewPipe(), memstore.New(), config)
 		id := newIdentity(t)
 		sender, _ := s.login(id, 1, d2m.SlotNew)
 		expect[d2m.RolePromotedToLeader](sender.device)
@@ -320,7 +321,7 @@ func TestB22_StoreLimit(t *testing.T) {
 		config := mediator.DefaultConfig()
 		config.Log = zerolog.New(&log)
 		store := &limited{Store: memstore.New()}
-		s := startServer(t, newPipeListener(), store, config)
+		s := startServer(t, listen.NewPipe(), store, config)
 		id := newIdentity(t)
 		fill := func(used int64) {
 			store.used.Store(used)
@@ -369,7 +370,7 @@ func TestB22_QueueLimit(t *testing.T) {
 				config := mediator.DefaultConfig()
 				config.Log = zerolog.New(&log)
 				set(&config)
-				s := startServer(t, newPipeListener(), memstore.New(), config)
+				s := startServer(t, listen.NewPipe(), memstore.New(), config)
 				id := newIdentity(t)
 				sender, _ := s.login(id, 1, d2m.SlotNew)
 				expect[d2m.RolePromotedToLeader](sender.device)
@@ -407,7 +408,7 @@ func TestB22_GroupLimit(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		config := mediator.DefaultConfig()
 		config.Group.QueueBytes, config.Group.GroupBytes = 100_000, 100_000
-		s := startServer(t, newPipeListener(), memstore.New(), config)
+		s := startServer(t, listen.NewPipe(), memstore.New(), config)
 		id := newIdentity(t)
 		peer, _ := s.login(id, 2, d2m.SlotNew)
 		expect[d2m.RolePromotedToLeader](peer.device)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
 )
@@ -70,7 +71,7 @@ func TestB28_TimeToLiveEndToEnd(t *testing.T) {
 // The server's end leaves nothing of a transaction that was not committed, and all that the others were told is stored.
 func TestB28_B41_ShutdownEndsTransactions(t *testing.T) {
 	store := memstore.New()
-	s := startServer(t, newTCPListener(t), store, mediator.DefaultConfig())
+	s := startServer(t, listen.TCP(t), store, mediator.DefaultConfig())
 	id := newIdentity(t)
 	holder, _ := s.login(id, 1, d2m.SlotNew)
 	other, _ := s.login(id, 2, d2m.SlotNew)
@@ -84,7 +85,7 @@ func TestB28_B41_ShutdownEndsTransactions(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Fatal(err)
 	}
-	again := startServer(t, newTCPListener(t), store, mediator.DefaultConfig())
+	again := startServer(t, listen.TCP(t), store, mediator.DefaultConfig())
 	back, queue := again.login(id, 1, d2m.SlotExisting)
 	if len(queue) != 1 || string(queue[0].Envelope) != "kept" {
 		t.Errorf("the former holder gets %v, want what the other reflected", queue)
@@ -99,7 +100,7 @@ func TestB28_B41_ShutdownEndsTransactions(t *testing.T) {
 func TestB26_StagedOfAllGroups(t *testing.T) {
 	config := mediator.DefaultConfig()
 	config.StagedBytes = config.Group.StagedBytes
-	s := startServer(t, newTCPListener(t), memstore.New(), config)
+	s := startServer(t, listen.TCP(t), memstore.New(), config)
 	var holders []*registered
 	for range 3 {
 		holder, _ := s.login(newIdentity(t), 1, d2m.SlotNew)

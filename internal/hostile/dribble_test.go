@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 )
 
 // dribbled is how many bytes of a case arrive one by one; the rest of a longer one comes at once.
@@ -16,7 +17,7 @@ func TestB40_RFC6455_ByteByByte(t *testing.T) {
 	cases := slices.Concat(lengthCases(), longCases(), textCases(), wholeCases(), amongCases(), orderCases(), pingCases(),
 		longControlCases(), codeCases(), closeCases())
 	synctest.Test(t, func(t *testing.T) {
-		a := newArena(t, newPipeListener())
+		a := newArena(t, listen.NewPipe())
 		for i := range cases {
 			for _, st := range []state{stranger, registered} {
 				a.dribble(&cases[i], st)
@@ -94,7 +95,7 @@ func (a *arena) converse(s *stream, send func(b []byte) bool) {
 // A login may arrive in two pieces, wherever they meet.
 func TestB40_ChoppedAnywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArena(t, newPipeListener())
+		a := newArena(t, listen.NewPipe())
 		for at, more := 1, true; more; at++ {
 			more = false
 			sent := 0
@@ -118,7 +119,7 @@ func TestB40_ChoppedAnywhere(t *testing.T) {
 // A connection may end after any byte of a login. Nothing of it is left but the slot, if it was taken.
 func TestB44_CutAnywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArena(t, newPipeListener())
+		a := newArena(t, listen.NewPipe())
 		for at, more := 0, true; more; at++ {
 			more = false
 			sent := 0
@@ -153,7 +154,7 @@ func TestB40_HalfMessages(t *testing.T) {
 	}
 	head := len(wsHeader(fin|opBinary, 16, 0))
 	synctest.Test(t, func(t *testing.T) {
-		a := newArena(t, newPipeListener())
+		a := newArena(t, listen.NewPipe())
 		end := func(what string, sent []byte) {
 			s := a.enter(registered)
 			s.write(sent)

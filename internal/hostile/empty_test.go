@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 )
 
 const (
@@ -50,7 +51,7 @@ func emptyFloods() []emptyFlood {
 func TestB44_EmptyByTheHundredThousand(t *testing.T) {
 	for _, f := range emptyFloods() {
 		t.Run(f.name, func(t *testing.T) {
-			before, peak := f.run(newArena(t, newTCPListener(t)), empties/max(1, f.part))
+			before, peak := f.run(newArena(t, listen.TCP(t)), empties/max(1, f.part))
 			if peak > before+emptyGrowth {
 				t.Errorf("memory grew from %d to %d KiB", before>>10, peak>>10)
 			}
@@ -108,7 +109,7 @@ func BenchmarkEmpty(b *testing.B) {
 	for _, f := range emptyFloods() {
 		b.Run(f.name, func(b *testing.B) {
 			for b.Loop() {
-				before, peak := f.run(newArena(b, newTCPListener(b)), million)
+				before, peak := f.run(newArena(b, listen.TCP(b)), million)
 				b.ReportMetric(float64(max(peak, before)-before)/(1<<10), "KiB-growth")
 			}
 		})

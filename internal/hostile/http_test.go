@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 )
 
 // request is something that comes instead of a proper upgrade, and the status that it is answered with; 0: the connection
@@ -198,7 +199,7 @@ func (s *stream) ask(text string) (status int, body string, err error) {
 }
 
 func TestB1_Requests(t *testing.T) {
-	m := newTarget(t, newTCPListener(t))
+	m := newTarget(t, listen.TCP(t))
 	id := newIdentity(t)
 	honest := newHonest(t, m, id)
 	path := id.path()
@@ -226,7 +227,7 @@ func TestB1_Requests(t *testing.T) {
 
 // What a device sends right behind its request, before it knows the answer, is taken.
 func TestB1_PipelinedBehindTheRequest(t *testing.T) {
-	m := newTarget(t, newTCPListener(t))
+	m := newTarget(t, listen.TCP(t))
 	id := newIdentity(t)
 	ping := wsFrame(fin|opPing, []byte("early"))
 	held := wsFrame(fin|opBinary, d2m.Proxy{Data: counting(3000)}.Append(nil))
@@ -281,7 +282,7 @@ func TestB44_HalfRequests(t *testing.T) {
 		for _, reads := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					m := newTarget(t, newPipeListener())
+					m := newTarget(t, listen.NewPipe())
 					s := m.connect(t)
 					s.SetDeadline(time.Now().Add(2 * limit))
 					began := time.Now()

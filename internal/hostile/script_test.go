@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 )
 
 // A script is where a device begins, in one byte, and then what it does: each time a byte that says what, and its
@@ -72,7 +73,7 @@ type player struct {
 }
 
 func newPlayer(t *testing.T, script []byte) *player {
-	m := newTarget(t, newPipeListener())
+	m := newTarget(t, listen.NewPipe())
 	p := &player{
 		t: t, target: m, id: newIdentity(t), script: script, ended: make(chan struct{}),
 	}

@@ -15,6 +15,7 @@ import (
 	"openmediator/client"
 	"openmediator/d2m"
 	"openmediator/devicekeys"
+	"openmediator/internal/listen"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/memstore"
@@ -26,18 +27,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // target is a mediator in this process.
 type target struct {
 	*mediator.Server
-	listener dialListener
+	listener listen.Listener
 	store    *gate
 }
 
-// dialListener is a listener that tests connect to.
-type dialListener interface {
-	net.Listener
-	Dial() (net.Conn, error)
-}
-
 // newTarget runs a mediator with the defaults and an empty store until the end of the test.
-func newTarget(t testing.TB, l dialListener) *target {
+func newTarget(t testing.TB, l listen.Listener) *target {
 	t.Helper()
 	store := &gate{Store: memstore.New()}
 	server, err := mediator.New(store, mediator.DefaultConfig())

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"openmediator/d2m"
+	"openmediator/internal/listen"
 )
 
 // state is how far a hostile connection has come when it sends what it should not.
@@ -112,7 +113,7 @@ type arena struct {
 // attacker is the device id of hostile connections.
 const attacker d2m.DeviceID = 1
 
-func newArena(t testing.TB, l dialListener) *arena {
+func newArena(t testing.TB, l listen.Listener) *arena {
 	a := &arena{t: t, target: newTarget(t, l), id: newIdentity(t), slot: d2m.SlotNew}
 	a.honest = newHonest(t, a.target, a.id)
 	return a
@@ -356,7 +357,7 @@ func messagesIn(b []byte) (messages [][]byte) {
 
 // run checks a table of cases in every state.
 func run(t *testing.T, cases []rfcCase) {
-	a := newArena(t, newTCPListener(t))
+	a := newArena(t, listen.TCP(t))
 	for st := stranger; st <= lastState; st++ {
 		for i := range cases {
 			c := &cases[i]

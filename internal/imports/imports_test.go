@@ -88,6 +88,7 @@ var table = map[string]rule{
 	"internal/integration": {},
 
 	"internal/integration/unsynced": {own: []string{"mediator", "reflect/boltstore"}},
+	"internal/listen":               {},
 	"internal/mutate":               {},
 	"internal/powercut":             {own: []string{"d2m", "reflect", "reflect/boltstore"}},
 	"internal/powercut/driver":      {own: []string{"d2m", "internal/powercut", "reflect", "reflect/boltstore"}},
