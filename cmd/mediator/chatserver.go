@@ -125,7 +125,7 @@ func serveChat(ctx context.Context, s chatSettings, config chatserver.Config, ou
 		return errors.Join(err, server.Close(context.Background()))
 	}
 	config.Log.Info().Str("version", version()).Str("data", s.data).Msg("chat server started")
-	return chatUntil(ctx, server, listeners, config.Log)
+	return serveUntil(ctx, chatServices(server, listeners), closeChat(server), config.Log)
 }
 
 // newChatServer opens the data directory. The error is one sentence for the operator.
@@ -140,39 +140,24 @@ func newChatServer(config chatserver.Config) (*chatserver.Server, error) {
 	return server, nil
 }
 
-// chatUntil accepts connections until ctx ends or a listener fails, and then stops the server. The first listener is for
-// chat connections, the second one, if there is one, for HTTP.
-func chatUntil(ctx context.Context, server *chatserver.Server, listeners []net.Listener, log zerolog.Logger) error {
-	ended := make(chan error, len(listeners))
-	serve := []func(net.Listener) error{server.Serve, server.ServeDirectory}
-	messages := []string{"listening", "listening for HTTP"}
-	for i, l := range listeners {
-		log.Info().Str("listen", l.Addr().String()).Msg(messages[i])
-		go func() { ended <- serve[i](l) }()
+// chatServices are what a chat server listens on. The first listener is for chat connections, the second one, if there is
+// one, for HTTP.
+func chatServices(server *chatserver.Server, listeners []net.Listener) []service {
+	services := []service{{listeners[0], server.Serve, "listening", listeners[0].Addr().String()}}
+	for _, l := range listeners[1:] {
+		services = append(services, service{l, server.ServeDirectory, "listening for HTTP", l.Addr().String()})
 	}
-	var failure error
-	running := len(listeners)
-	select {
-	case <-ctx.Done():
-		log.Info().Msg("stopping")
-	case failure = <-ended:
-		running--
-		failure = fmt.Errorf("listen: %w", cause(failure))
-		log.Error().Msg("stopping: a listener failed")
+	return services
+}
+
+// closeChat stops a chat server. The error is one sentence for the operator.
+func closeChat(server *chatserver.Server) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := server.Close(ctx); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+		return nil
 	}
-	stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	switch err := server.Close(stop); {
-	case errors.Is(err, context.DeadlineExceeded):
-		log.Warn().Msg("connections were cut off that did not end in time")
-	case err != nil:
-		failure = errors.Join(failure, fmt.Errorf("data directory: %w", err))
-	}
-	for range running {
-		<-ended
-	}
-	log.Info().Msg("stopped")
-	return failure
 }
 
 // resolve fills in the paths that are not set and looks addresses up, before anything is touched on disk.

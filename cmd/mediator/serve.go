@@ -89,36 +89,15 @@ func serve(ctx context.Context, s *settings, logTo io.Writer) (err error) {
 	if s.server.Chat.Upstreams.Empty() {
 		log.Info().Msg("no chat server is configured: devices that ask for one are closed; name one with --upstream")
 	}
-	return serveUntil(ctx, server, listeners, log)
+	return serveUntil(ctx, mediatorServices(server, listeners), server.Shutdown, log)
 }
 
-// serveUntil accepts connections until ctx ends or a listener fails, and then stops the server (B41).
-func serveUntil(ctx context.Context, server *mediator.Server, listeners []net.Listener, log zerolog.Logger) error {
-	ended := make(chan error, len(listeners))
+// mediatorServices are what a mediator listens on.
+func mediatorServices(server *mediator.Server, listeners []net.Listener) (services []service) {
 	for _, l := range listeners {
-		log.Info().Stringer("listen", opened(l)).Msg("listening")
-		go func() { ended <- server.Serve(l) }()
+		services = append(services, service{l, server.Serve, "listening", opened(l).String()})
 	}
-	var failure error
-	running := len(listeners)
-	select {
-	case <-ctx.Done():
-		log.Info().Msg("stopping")
-	case failure = <-ended:
-		running--
-		failure = fmt.Errorf("listen: %w", cause(failure))
-		log.Error().Msg("stopping: a listener failed")
-	}
-	stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	if err := server.Shutdown(stop); err != nil {
-		log.Warn().Msg("connections were cut off that did not end in time")
-	}
-	for range running {
-		<-ended
-	}
-	log.Info().Msg("stopped")
-	return failure
+	return services
 }
 
 // dataDirectory is where the data is: as set, else below the user's state directory.
