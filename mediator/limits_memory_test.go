@@ -153,7 +153,7 @@ func liveHeap() uint64 {
 // A hundred connections that make the server hold as much as they can, by each road: memory grows by less than the sum of
 // the bounds, and a group that comes then is served at once.
 func TestB44_MemoryByEveryRoad(t *testing.T) {
-	const connections = 100
+	const connections = 30
 	for name, road := range roads {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
