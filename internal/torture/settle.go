@@ -21,10 +21,24 @@ func (g *group) settle(ctx context.Context) bool {
 		func(ctx context.Context, l *life, d *device) bool { return d.comeBack(ctx, l) },
 		func(ctx context.Context, l *life, d *device) bool { return d.drain(ctx, l, true) },
 	}
-	if !g.stays { // what is left of one that stays is to be seen in the file, and a login may tidy up
-		steps = append(steps, func(ctx context.Context, l *life, d *device) bool { return d.drain(ctx, l, false) })
+	last := func(ctx context.Context, l *life, d *device) bool { return d.drain(ctx, l, false) }
+	if g.stays { // what is left of one that stays is to be seen in the file, and a login may tidy up
+		last = func(ctx context.Context, l *life, _ *device) bool { return l.outlast(ctx) }
 	}
-	return g.insist(ctx, steps)
+	return g.insist(ctx, append(steps, last))
+}
+
+// outlast waits until the server has gone on undisturbed for so long that it has stored all acks: those of the last second
+// before a kill are lost (B17). It reports false if it has not.
+func (l *life) outlast(ctx context.Context) bool {
+	for ctx.Err() == nil && !l.isOver() {
+		since := time.Now()
+		pause(ctx, 2*time.Second)
+		if l.isCalm(since) {
+			return true
+		}
+	}
+	return false
 }
 
 // depart has all devices drop themselves.
