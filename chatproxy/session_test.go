@@ -119,7 +119,8 @@ func (n *network) dial(ctx context.Context, address, isolation string) (net.Conn
 	return near, nil
 }
 
-// bubble runs a test in fake time, with a network and a device that has started and sent nothing.
+// bubble runs a test in fake time, with a network and a device that has started and sent nothing. To sleep in it takes no
+// time: that is how these tests say for how long nothing happens, which is what the limits of B37 are about.
 func bubble(t *testing.T, test func(t *testing.T, n *network, d *testDevice)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

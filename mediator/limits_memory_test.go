@@ -22,7 +22,7 @@ const (
 	boundAhead    = 16 * kib                     // read ahead
 	boundMessage  = 2 * 64 * kib                 // that is arriving
 	boundAnswers  = 2 * (64 + 4) * kib           // unsent, one more, and as much being written
-	boundChat     = 2 * 2 * (64 + 64) * kib      // each direction: 64 KiB and a unit
+	boundChat     = 2 * 2 * (16 + 64) * kib      // each direction: 16 KiB and a unit
 	boundQueue    = (256 + 64 + 64) * kib        // the latest of the queue, what of it is being written, and its index
 	boundStaged   = (256 + 64 + 32) * kib        // as configured here, one more message, and the list of them
 	boundPassing  = (256 + 64) * kib             // ephemerals that wait
