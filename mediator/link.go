@@ -123,8 +123,7 @@ func (l *link) given(now, alive time.Time) bool {
 }
 
 // Listener returns l with the patience of the server for peers that do not read, and for as many as may wait for the answer
-// to their request. Serve does this by itself; a TLS
-// listener belongs around what Listener returns.
+// to their request. Serve does this by itself; a TLS listener belongs around what Listener returns.
 func (s *Server) Listener(l net.Listener) net.Listener {
 	return linkListener{l, s.limits, s.config.StallTimeout}
 }

@@ -99,8 +99,11 @@ func (s *Server) logClose(c *conn, why devicegroup.Close) {
 // logChatEnd logs why a session with the chat server ended: the kind, for the cause holds addresses.
 func (s *Server) logChatEnd(c *conn, cause error) {
 	kind := networkErrorKind(cause)
-	if kind == "" {
-		kind = "none"
+	switch {
+	case cause == nil:
+		kind = "closed by the chat server"
+	case kind == "":
+		kind = "not what was expected of the chat server"
 	}
 	s.connection(s.config.Log.Debug(), c).Str("cause", kind).Msg("chat server connection ended")
 }
