@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -46,31 +47,46 @@ type Config struct {
 
 // Proxy opens sessions. Its methods may be called by several goroutines.
 type Proxy struct {
-	// fixed
-	upstreams *Upstreams
-	dial      func(ctx context.Context, address, isolation string) (net.Conn, error)
-	rate      rate.Limit
+	way atomic.Pointer[way] // of the sessions that are opened next
 
+	// fixed
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // all goroutines of sessions
 }
 
+// way is a Config that can be used. It is never written to.
+type way struct {
+	upstreams *Upstreams
+	dial      func(ctx context.Context, address, isolation string) (net.Conn, error)
+	rate      rate.Limit
+}
+
+func newWay(c *Config) *way {
+	w := &way{upstreams: c.Upstreams, dial: c.Dial, rate: rate.Inf}
+	if c.Rate > 0 {
+		w.rate = rate.Limit(c.Rate)
+	}
+	if w.upstreams == nil {
+		w.upstreams = new(Upstreams)
+	}
+	if w.dial == nil {
+		w.dial = newDialer(c).dial
+	}
+	return w
+}
+
 // New returns a Proxy.
 func New(c Config) *Proxy {
-	p := &Proxy{upstreams: c.Upstreams, dial: c.Dial, rate: rate.Inf}
-	if c.Rate > 0 {
-		p.rate = rate.Limit(c.Rate)
-	}
-	if p.upstreams == nil {
-		p.upstreams = new(Upstreams)
-	}
-	if p.dial == nil {
-		p.dial = newDialer(&c).dial
-	}
+	p := new(Proxy)
+	p.Reconfigure(c)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
+
+// Reconfigure changes how the chat servers are reached by sessions that are opened from now on. Those that are open stay as
+// they are: with their chat server, on their way there, and at their rate.
+func (p *Proxy) Reconfigure(c Config) { p.way.Store(newWay(&c)) }
 
 // Close cuts all sessions off and returns when nothing of them is left. Leave them first; no session is opened any more.
 func (p *Proxy) Close() {
@@ -110,17 +126,19 @@ type End struct {
 // Open makes a session for a device of a server group. It does not connect before [Session.Start]. Sessions with the same
 // isolation may be seen to belong together by a SOCKS proxy, and others not. The error is [ErrNoUpstream].
 func (p *Proxy) Open(serverGroup, isolation string, device Device) (*Session, error) {
-	address, ok := p.upstreams.Address(serverGroup)
+	way := p.way.Load()
+	address, ok := way.upstreams.Address(serverGroup)
 	if !ok {
 		return nil, ErrNoUpstream
 	}
 	s := &Session{
 		proxy:     p,
+		dial:      way.dial,
 		address:   address,
 		isolation: isolation,
 		device:    device,
-		upRate:    rate.NewLimiter(p.rate, rateBurst),
-		downRate:  rate.NewLimiter(p.rate, rateBurst),
+		upRate:    rate.NewLimiter(way.rate, rateBurst),
+		downRate:  rate.NewLimiter(way.rate, rateBurst),
 	}
 	s.ctx, s.leave = context.WithCancel(p.ctx)
 	s.changed.L = &s.mu

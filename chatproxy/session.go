@@ -16,6 +16,7 @@ import (
 type Session struct {
 	// fixed
 	proxy     *Proxy
+	dial      func(ctx context.Context, address, isolation string) (net.Conn, error)
 	address   string
 	isolation string
 	device    Device
@@ -125,7 +126,7 @@ func (s *Session) run(ctx context.Context) {
 func (s *Session) connect(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return s.proxy.dial(ctx, s.address, s.isolation)
+	return s.dial(ctx, s.address, s.isolation)
 }
 
 // finish notes how the session has ended. What came before can still be taken.

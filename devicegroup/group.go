@@ -107,6 +107,11 @@ func (g *Group) restoreBlobs(blobs []reflect.Blob) {
 	}
 }
 
+// SetConfig changes what an operator may set. What is there stays, though it be more than is allowed now: slots above
+// MaxSlots make room when one more registers (B8), a queue above its limit loses its slot with the next message (B22).
+// Deadline may be another one afterwards.
+func (g *Group) SetConfig(config Config) { g.config = config }
+
 // ID returns the device group id.
 func (g *Group) ID() d2m.GroupID { return g.id }
 

@@ -43,6 +43,20 @@ func newAlarms(ring func(d2m.GroupID)) *alarms {
 func (a *alarms) set(group d2m.GroupID, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.put(group, at)
+}
+
+// advance makes the group's alarm ring at a time, unless it is set for an earlier one.
+func (a *alarms) advance(group d2m.GroupID, at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if old := a.index[group]; old == nil || at.Before(old.at) {
+		a.put(group, at)
+	}
+}
+
+// put is set with a.mu held.
+func (a *alarms) put(group d2m.GroupID, at time.Time) {
 	if old := a.index[group]; old != nil {
 		old.at = at
 		heap.Fix(&a.heap, old.place)

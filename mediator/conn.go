@@ -26,7 +26,6 @@ type conn struct {
 	link   *link       // nil if the listener is none of ours
 	mute   atomic.Bool // a Close frame has been sent, or is about to be: no pong goes out behind it
 	guest  *guest
-	bucket int // in the pinger
 
 	// reader
 	verifier *d2m.Verifier // until the challenge has been answered
@@ -39,7 +38,8 @@ type conn struct {
 	member *devicegroup.Conn  // nil before registration
 
 	// pinger
-	owing time.Time // since when the device's TCP owes an acknowledgement, as far as it was looked
+	bucket int       // on the wheel
+	owing  time.Time // since when the device's TCP owes an acknowledgement, as far as it was looked
 
 	// writer
 	informed bool // ServerInfo is with the kernel
@@ -84,7 +84,7 @@ func (c *conn) part() {
 
 // serve reads and handles messages until the connection ends, and returns why.
 func (c *conn) serve() error {
-	timeout := time.AfterFunc(c.server.config.HandshakeTimeout, c.handshakeTimeout)
+	timeout := time.AfterFunc(c.server.config().HandshakeTimeout, c.handshakeTimeout)
 	defer timeout.Stop()
 	c.reading.watch(c)
 	if err := c.greet(); err != nil {

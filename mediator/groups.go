@@ -49,15 +49,35 @@ func newGroups(s *Server) *groups {
 func (gs *groups) restoreAlarms() error {
 	s := gs.server
 	return s.store.Groups(func(id d2m.GroupID, state []byte) error {
-		at, ok, err := devicegroup.StoredDeadline(s.config.Group, state, s.leftAt())
+		at, ok, err := devicegroup.StoredDeadline(s.config().Group, state, s.leftAt())
 		switch {
 		case err != nil:
 			s.logUnreadable(id)
 		case ok:
-			gs.alarms.set(id, at)
+			gs.alarms.advance(id, at) // one that rings too early costs little (tick); too late would be wrong
 		}
 		return nil
 	})
+}
+
+// reconfigure hands the server's configuration to the groups that have another one.
+func (gs *groups) reconfigure() {
+	gs.mu.Lock()
+	all := make([]*group, 0, len(gs.inUse))
+	for _, g := range gs.inUse {
+		g.users++ // as enter does
+		all = append(all, g)
+	}
+	gs.mu.Unlock()
+	for _, g := range all {
+		g.mu.Lock()
+		if g.core != nil {
+			g.core.SetConfig(gs.server.config().Group)
+			g.settle()
+		}
+		g.mu.Unlock()
+		gs.exit(g)
+	}
 }
 
 // close stores what is left and gives all groups up. No connection is there any more.
@@ -123,7 +143,7 @@ func (g *group) claim() error {
 		s.storeFailed(err)
 		return internalError("storage is not available")
 	}
-	g.core, err = devicegroup.New(g.id, s.config.Group, snapshot, s.leftAt())
+	g.core, err = devicegroup.New(g.id, s.config().Group, snapshot, s.leftAt())
 	if err != nil {
 		s.store.Release(g.id, snapshot.Epoch)
 		s.logUnreadable(g.id)
@@ -187,7 +207,7 @@ func (g *group) receive(c *conn, message []byte) {
 	defer g.mu.Unlock()
 	s := g.groups.server
 	c.core.SetFull(s.full.Load())
-	c.core.SetCrowded(s.staged.Load() >= int64(s.config.StagedBytes))
+	c.core.SetCrowded(s.staged.Load() >= int64(s.config().StagedBytes))
 	c.core.Receive(time.Now(), c.member, message)
 	g.settleOf(c.core)
 	for c.member.Blocked() {
@@ -348,7 +368,7 @@ func (g *group) countMemory() {
 	s.staged.Add(int64(staged - g.staged))
 	g.staged = staged
 	bytes := g.core.TailBytes()
-	if s.addTail(bytes-g.tail) > int64(s.config.TailBytes) {
+	if s.addTail(bytes-g.tail) > int64(s.config().TailBytes) {
 		g.core.Trim(0)
 		s.addTail(g.core.TailBytes() - bytes)
 		bytes = g.core.TailBytes()

@@ -71,12 +71,12 @@ const (
 // limits counts who is there. Its lock is taken last.
 type limits struct {
 	// fixed
-	config Config
-	key    [32]byte // of the addresses
+	key [32]byte // of the addresses
 
 	refused [limitKinds]atomic.Int64 // since the last line in the log
 
 	mu     sync.Mutex
+	config *Config // resolved; that of addressTable, too
 	guests [stages]int
 	groups map[d2m.GroupID]int // connections
 	addressTable
@@ -85,11 +85,19 @@ type limits struct {
 func newLimits(config Config, key [32]byte) *limits {
 	resolved := config.resolveLimits()
 	return &limits{
-		config:       resolved,
+		config:       &resolved,
 		key:          key,
 		groups:       make(map[d2m.GroupID]int),
 		addressTable: newAddressTable(&resolved),
 	}
+}
+
+// reconfigure puts other limits in place. Who is there stays, though it be too many.
+func (l *limits) reconfigure(config Config, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	*l.config = config.resolveLimits()
+	l.retune(now)
 }
 
 // guest is a connection as the limits see it. The limits' lock guards it.

@@ -30,7 +30,7 @@ type address struct {
 
 // addressTable holds the addresses that have a connection, or had one lately.
 type addressTable struct {
-	rates     *Config
+	rates     *Config // what the limits hold now
 	addresses map[addressKey]*address
 	idle      *list.List // of *address without connections; the first has been there longest
 }
@@ -96,6 +96,24 @@ func (t *addressTable) forget(a *address) {
 // rested says whether the rates of an address are as if it had never been here.
 func (a *address) rested(now time.Time) bool {
 	return isFull(a.upgrades, now) && isFull(a.groups, now)
+}
+
+// retune gives the addresses that are known the rates that hold now. What they have used up stays used up.
+func (t *addressTable) retune(now time.Time) {
+	for _, a := range t.addresses {
+		a.upgrades = retune(a.upgrades, newLimiter(t.rates.MaxAddressUpgrades, time.Minute, t.rates.AddressUpgradeBurst), now)
+		a.groups = retune(a.groups, newLimiter(t.rates.MaxAddressGroups, time.Hour, t.rates.AddressGroupBurst), now)
+	}
+}
+
+// retune returns the limiter that old becomes; either may be nil.
+func retune(old, wanted *rate.Limiter, now time.Time) *rate.Limiter {
+	if old == nil || wanted == nil {
+		return wanted
+	}
+	old.SetLimitAt(now, wanted.Limit())
+	old.SetBurstAt(now, wanted.Burst())
+	return old
 }
 
 func newLimiter(events int, per time.Duration, burst int) *rate.Limiter {

@@ -62,7 +62,7 @@ func (s *Server) watchLimits() {
 func (s *Server) logLimits() {
 	for kind := range limitKinds {
 		if n := s.limits.refused[kind].Swap(0); n > 0 {
-			s.config.Log.Warn().Stringer("limit", kind).Int64("refused", n).Msg("connections refused: a limit was reached")
+			s.config().Log.Warn().Stringer("limit", kind).Int64("refused", n).Msg("connections refused: a limit was reached")
 		}
 	}
 }

@@ -21,7 +21,7 @@ type unfinished struct {
 
 // watch makes u ready for the first begin.
 func (u *unfinished) watch(c *conn) {
-	u.conn, u.timeout = c, c.server.config.MessageTimeout
+	u.conn, u.timeout = c, c.server.config().MessageTimeout
 	u.timer = time.AfterFunc(u.timeout, func() { u.overdue(u.count.Load()) })
 	u.timer.Stop()
 	c.out.wait = u.wait

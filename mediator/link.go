@@ -125,13 +125,12 @@ func (l *link) given(now, alive time.Time) bool {
 // Listener returns l with the patience of the server for peers that do not read, and for as many as may wait for the answer
 // to their request. Serve does this by itself; a TLS listener belongs around what Listener returns.
 func (s *Server) Listener(l net.Listener) net.Listener {
-	return linkListener{l, s.limits, s.config.StallTimeout}
+	return linkListener{l, s}
 }
 
 type linkListener struct {
 	net.Listener
-	limits *limits
-	stall  time.Duration
+	server *Server
 }
 
 func (l linkListener) Accept() (net.Conn, error) {
@@ -140,13 +139,13 @@ func (l linkListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		request, ok := l.limits.arrive(c.RemoteAddr().String())
+		request, ok := l.server.limits.arrive(c.RemoteAddr().String())
 		if !ok {
 			c.Close() // without an answer, which would have to wait for the request
 			continue
 		}
 		tuneSocket(c)
-		link := newLink(c, l.stall)
+		link := newLink(c, l.server.config().StallTimeout)
 		link.request = request
 		request.limitStay(maxRequestStay, c.Close)
 		return link, nil

@@ -31,14 +31,38 @@ func newPinger(interval time.Duration) *pinger {
 	p := &pinger{
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
-		wheel:   make([]map[*conn]struct{}, max(1, interval/pingTick)),
+		wheel:   newWheel(interval),
 		watched: make(map[*conn]struct{}),
-	}
-	for i := range p.wheel {
-		p.wheel[i] = make(map[*conn]struct{})
 	}
 	go p.run()
 	return p
+}
+
+func newWheel(interval time.Duration) []map[*conn]struct{} {
+	wheel := make([]map[*conn]struct{}, max(1, interval/pingTick))
+	for i := range wheel {
+		wheel[i] = make(map[*conn]struct{})
+	}
+	return wheel
+}
+
+// setInterval changes the time between two pings. Who was to be pinged sooner than others still is.
+func (p *pinger) setInterval(interval time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wheel := newWheel(interval)
+	if len(wheel) == len(p.wheel) {
+		return
+	}
+	for i, bucket := range p.wheel {
+		to := i * len(wheel) / len(p.wheel)
+		for c := range bucket {
+			c.bucket = to
+			wheel[to][c] = struct{}{}
+		}
+	}
+	p.hand = p.hand * len(wheel) / len(p.wheel)
+	p.wheel = wheel
 }
 
 func (p *pinger) close() {

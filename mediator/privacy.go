@@ -55,7 +55,7 @@ func (s *Server) groupName(group d2m.GroupID) string {
 // connection adds what may be seen of a connection to a line of the log.
 func (s *Server) connection(e *zerolog.Event, c *conn) *zerolog.Event {
 	e = e.Str("connection", c.name)
-	if s.config.Privacy == PrivacyFull {
+	if s.config().Privacy == PrivacyFull {
 		e = e.Stringer("address", c.out.Conn.RemoteAddr())
 	}
 	return s.device(e, c.url.GroupID)
@@ -63,7 +63,7 @@ func (s *Server) connection(e *zerolog.Event, c *conn) *zerolog.Event {
 
 // device adds what may be seen of a group to a line of the log.
 func (s *Server) device(e *zerolog.Event, group d2m.GroupID) *zerolog.Event {
-	switch s.config.Privacy {
+	switch s.config().Privacy {
 	case PrivacyOperator:
 		return e.Str("group", s.groupName(group))
 	case PrivacyFull:
@@ -73,8 +73,8 @@ func (s *Server) device(e *zerolog.Event, group d2m.GroupID) *zerolog.Event {
 }
 
 func (s *Server) announce() {
-	if s.config.Privacy == PrivacyFull {
-		s.config.Log.Warn().Msg("privacy is off: this log holds the addresses and groups of the users")
+	if s.config().Privacy == PrivacyFull {
+		s.config().Log.Warn().Msg("privacy is off: this log holds the addresses and groups of the users")
 	}
 }
 
@@ -84,14 +84,14 @@ func (s *Server) logEnd(c *conn, err error) {
 	if kind == "" {
 		kind = "closed by the device"
 	}
-	s.connection(s.config.Log.Debug(), c).Str("cause", kind).Msg("connection ended")
+	s.connection(s.config().Log.Debug(), c).Str("cause", kind).Msg("connection ended")
 }
 
 // logClose logs a close that this side has decided.
 func (s *Server) logClose(c *conn, why devicegroup.Close) {
-	event := s.config.Log.Info()
+	event := s.config().Log.Info()
 	if isLimit(why) {
-		event = s.config.Log.Debug()
+		event = s.config().Log.Debug()
 	}
 	s.connection(event, c).Uint16("code", uint16(why.Code)).Str("reason", why.Reason).Msg("connection closed")
 }
@@ -105,11 +105,11 @@ func (s *Server) logChatEnd(c *conn, cause error) {
 	case kind == "":
 		kind = "not what was expected of the chat server"
 	}
-	s.connection(s.config.Log.Debug(), c).Str("cause", kind).Msg("chat server connection ended")
+	s.connection(s.config().Log.Debug(), c).Str("cause", kind).Msg("chat server connection ended")
 }
 
 func (s *Server) logDead(c *conn) {
-	s.connection(s.config.Log.Info(), c).Msg("leader gives no sign of life")
+	s.connection(s.config().Log.Info(), c).Msg("leader gives no sign of life")
 }
 
 var noticeTexts = [...]string{
@@ -124,7 +124,7 @@ var noticeTexts = [...]string{
 }
 
 func (s *Server) logNotice(group d2m.GroupID, n devicegroup.Notice) {
-	s.device(s.config.Log.Warn(), group).Msg(noticeTexts[n])
+	s.device(s.config().Log.Warn(), group).Msg(noticeTexts[n])
 }
 
 func (s *Server) logStoreFailed(err error) {
@@ -133,19 +133,19 @@ func (s *Server) logStoreFailed(err error) {
 		kind = "claimed by another writer"
 	}
 	if !s.failing.Swap(true) {
-		s.config.Log.Error().Str("cause", kind).Msg("storage failed: groups that need it are closed, what was not stored was not acknowledged")
+		s.config().Log.Error().Str("cause", kind).Msg("storage failed: groups that need it are closed, what was not stored was not acknowledged")
 	}
 }
 
 // logUnreadable logs that what is stored of a group makes no sense: its devices are refused, and nobody else's.
 func (s *Server) logUnreadable(group d2m.GroupID) {
-	s.device(s.config.Log.Error(), group).Msg("what is stored of a group cannot be read: its devices are refused")
+	s.device(s.config().Log.Error(), group).Msg("what is stored of a group cannot be read: its devices are refused")
 }
 
 // storeWorks notes that the store did what it was asked, after it had failed.
 func (s *Server) storeWorks() {
 	if s.failing.Load() && s.failing.Swap(false) {
-		s.config.Log.Info().Msg("storage works again")
+		s.config().Log.Info().Msg("storage works again")
 	}
 }
 
@@ -153,9 +153,9 @@ func (s *Server) storeWorks() {
 func (s *Server) setFull(full bool) {
 	switch was := s.full.Swap(full); {
 	case full && !was:
-		s.config.Log.Error().Msg("storage limit reached: messages are refused")
+		s.config().Log.Error().Msg("storage limit reached: messages are refused")
 	case was && !full:
-		s.config.Log.Info().Msg("storage has room again")
+		s.config().Log.Info().Msg("storage has room again")
 	}
 }
 
@@ -163,6 +163,6 @@ func (s *Server) setFull(full bool) {
 type httpLog struct{ *Server }
 
 func (l httpLog) Write(text []byte) (int, error) {
-	l.config.Log.Debug().Msg("an HTTP connection failed")
+	l.config().Log.Debug().Msg("an HTTP connection failed")
 	return len(text), nil
 }

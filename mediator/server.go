@@ -35,7 +35,6 @@ const (
 // Server is a mediator. It is an http.Handler; Serve runs it on a listener.
 type Server struct {
 	// fixed
-	config Config
 	store  reflect.Store
 	random io.Reader
 	// key of the pseudonyms of this start (B42)
@@ -48,12 +47,16 @@ type Server struct {
 	stop       chan struct{} // closed by Shutdown
 	tasks      sync.WaitGroup
 
+	current atomic.Pointer[Config] // replaced by Reconfigure, never written to
+
 	full    atomic.Bool  // the store takes no more messages (B22)
 	crowded atomic.Bool  // the store takes no more groups
 	failing atomic.Bool  // the store did not do its last work (B43)
 	left    atomic.Int64 // Unix ms: when devices count as gone of which the store does not know (B31)
 	tail    atomic.Int64 // bytes of stored messages in memory
 	staged  atomic.Int64 // bytes of messages in transactions (B26)
+
+	reconfiguring sync.Mutex // held by Reconfigure; taken before all other locks
 
 	mu          sync.Mutex
 	count       int // connections, those included that are being upgraded
@@ -69,7 +72,6 @@ func New(store reflect.Store, config Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config:      config,
 		store:       store,
 		random:      rand.Reader,
 		chat:        chatproxy.New(config.Chat),
@@ -79,8 +81,9 @@ func New(store reflect.Store, config Config) (*Server, error) {
 		connections: make(map[*conn]struct{}),
 		empty:       make(chan struct{}),
 	}
+	s.current.Store(&config)
 	rand.Read(s.pseudonyms[:])
-	s.limits = newLimits(s.config, s.pseudonyms)
+	s.limits = newLimits(config, s.pseudonyms)
 	s.left.Store(time.Now().UnixMilli())
 	s.groups = newGroups(s)
 	if err := s.groups.restoreAlarms(); err != nil {
@@ -186,7 +189,7 @@ func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWri
 	if c.link != nil {
 		c.link.request.end()
 	}
-	guest.limitStay(s.config.HandshakeTimeout+2*closeTimeout, c.out.Conn.Close)
+	guest.limitStay(s.config().HandshakeTimeout+2*closeTimeout, c.out.Conn.Close)
 	s.adopt(c)
 	go c.run()
 }
@@ -213,7 +216,7 @@ func (s *Server) reserve() error {
 	switch {
 	case s.stopping:
 		return errStopping
-	case s.count >= s.config.MaxConnections:
+	case s.count >= s.config().MaxConnections:
 		s.limits.refused[limitConnections].Add(1)
 		return &refusal{kind: limitConnections, after: retryConnection}
 	}
@@ -263,7 +266,9 @@ var shutdown = devicegroup.Close{Code: d2m.CloseGoingAway, Reason: "server is sh
 // Shutdown ends the server: no new connection, each open one closed with 1001, everything acknowledged in the store
 // (B41). Connections that are still there when ctx ends are cut off.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.reconfiguring.Lock()
 	open, first := s.refuseNew()
+	s.reconfiguring.Unlock()
 	if !first {
 		return nil
 	}
