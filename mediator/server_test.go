@@ -2,6 +2,8 @@ package mediator_test
 
 import (
 	"context"
+	"log"
+	"os"
 	"testing"
 	"testing/synctest"
 
@@ -15,7 +17,15 @@ import (
 )
 
 // Every test ends all that it started (B44).
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if proxy := os.Getenv(runAsProxy); proxy != "" {
+		if err := runProxy(proxy); err != nil {
+			log.Fatal("proxy: ", err)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // testServer is a running mediator.
 type testServer struct {
