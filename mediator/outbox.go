@@ -2,6 +2,7 @@ package mediator
 
 import (
 	"bufio"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/http"
@@ -13,18 +14,26 @@ const (
 	readBufferSize  = 512 // of an idle connection, bytes
 	writeBufferSize = 256 // holds a control frame whole, so that frames never mix
 	burstSize       = 16 << 10
-	keptSize        = 32 << 10 // of a buffer that is used again while the writer has work
+	keptSize        = 128 << 10 // of a buffer that is used again
+
+	// The first byte of a frame.
+	binaryFrame = 0x82
+	closeFrame  = 0x88
 
 	// Above as much the connection is not read. Before the registration nothing is answered but pings.
 	maxUnflushed        = 128 << 10
 	maxUnflushedPreauth = 16 << 10
 )
 
-var bursts = sync.Pool{New: func() any { b := make([]byte, burstSize); return &b }}
+var (
+	bursts    = sync.Pool{New: func() any { b := make([]byte, burstSize); return &b }}
+	unflushed = sync.Pool{New: func() any { b := make([]byte, 0, burstSize); return &b }}
+)
 
-// outbox stands between the WebSocket library and the socket. What the library writes is collected, whoever writes, and
-// goes out when the connection's writer flushes: many frames in one system call, and no frame ever waits behind another
-// one's socket. Reading takes what has arrived in large pieces, and keeps no buffer while nothing arrives.
+// outbox stands between the WebSocket library and the socket. What is to be sent is collected, the writer's messages and
+// the control frames that the library writes, and goes out when the connection's writer flushes: many frames in one system
+// call, and no frame ever waits behind another one's socket. Reading takes what has arrived in large pieces. While nothing
+// happens there are no buffers.
 type outbox struct {
 	net.Conn
 	stir func() // wakes the writer
@@ -37,9 +46,10 @@ type outbox struct {
 
 	mu     sync.Mutex
 	space  sync.Cond // signalled when data was flushed, and when the outbox ends
-	data   []byte    // to be flushed
+	data   *[]byte   // to be flushed; from the pool, or nil
 	room   int       // for data, before reading stops
 	quiet  bool      // the writer is at work and will flush: it need not be woken
+	closed bool      // the library has sent a Close frame: nothing goes out behind it
 	ending bool      // the library has closed its side
 	direct bool      // the writer has left: writes go straight to the socket
 }
@@ -50,23 +60,66 @@ func newOutbox(c net.Conn, stir func()) *outbox {
 	return o
 }
 
-// Write collects p. It never blocks while there is a writer.
+// Write collects a frame of the library's. It never blocks while there is a writer.
 func (o *outbox) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	if o.direct {
 		o.mu.Unlock()
 		return o.Conn.Write(p)
 	}
-	if o.data == nil {
-		o.data = make([]byte, 0, max(512, len(p)))
-	}
-	o.data = append(o.data, p...)
+	o.closed = o.closed || p[0] == closeFrame
+	data := o.collected()
+	*data = append(*data, p...)
 	quiet := o.quiet
 	o.mu.Unlock()
 	if !quiet {
 		o.stir()
 	}
 	return len(p), nil
+}
+
+// collected returns the buffer for what is to be flushed. o.mu is held.
+func (o *outbox) collected() *[]byte {
+	if o.data == nil {
+		o.data = unflushed.Get().(*[]byte)
+	}
+	return o.data
+}
+
+// waiting returns how many bytes are to be flushed. o.mu is held.
+func (o *outbox) waiting() int {
+	if o.data == nil {
+		return 0
+	}
+	return len(*o.data)
+}
+
+// sendFrames collects messages, each as one frame: data up to each of ends. It reports false if a Close frame is ahead of
+// them, or if the library has closed its side. Only the writer calls it.
+func (o *outbox) sendFrames(data []byte, ends []int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.ending {
+		return false
+	}
+	to, start := o.collected(), 0
+	for _, end := range ends {
+		*to = appendFrameHeader(*to, end-start)
+		*to = append(*to, data[start:end]...)
+		start = end
+	}
+	return true
+}
+
+// appendFrameHeader appends the header of a message of size bytes that is one frame (RFC 6455, 5.2).
+func appendFrameHeader(b []byte, size int) []byte {
+	switch {
+	case size < 126:
+		return append(b, binaryFrame, byte(size))
+	case size < 1<<16:
+		return binary.BigEndian.AppendUint16(append(b, binaryFrame, 126), uint16(size))
+	}
+	return binary.BigEndian.AppendUint64(append(b, binaryFrame, 127), uint64(size))
 }
 
 // Close is the library's: nothing more will be written or read. The socket is the writer's to close.
@@ -142,7 +195,7 @@ func (o *outbox) waitForSpace() {
 }
 
 // isFull says whether so much waits that the connection is not read. o.mu is held.
-func (o *outbox) isFull() bool { return len(o.data) > o.room }
+func (o *outbox) isFull() bool { return o.waiting() > o.room }
 
 // full is isFull for others than the reader.
 func (o *outbox) full() bool {
@@ -169,14 +222,15 @@ func (o *outbox) collect() {
 func (o *outbox) append(b ...byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.data = append(o.data, b...)
+	data := o.collected()
+	*data = append(*data, b...)
 }
 
 // state says whether something waits to be flushed and whether the library has closed its side.
 func (o *outbox) state() (waiting, ending bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.data) > 0, o.ending
+	return o.waiting() > 0, o.ending
 }
 
 // flush writes what has been collected to the socket. Only the writer calls it.
@@ -185,26 +239,18 @@ func (o *outbox) flush() error {
 	data := o.data
 	o.data, o.quiet = nil, false
 	o.mu.Unlock()
-	if len(data) == 0 {
+	if data == nil {
 		return nil
 	}
-	_, err := o.Conn.Write(data)
-	o.mu.Lock()
-	if o.data == nil && cap(data) <= keptSize && err == nil {
-		o.data = data[:0]
+	_, err := o.Conn.Write(*data)
+	if cap(*data) <= keptSize {
+		*data = (*data)[:0]
+		unflushed.Put(data)
 	}
+	o.mu.Lock()
 	o.space.Broadcast()
 	o.mu.Unlock()
 	return err
-}
-
-// idle gives back memory that is not needed while nothing is written.
-func (o *outbox) idle() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.data) == 0 {
-		o.data = nil
-	}
 }
 
 // passThrough lets later writes go straight to the socket. It does not, and reports false, while something waits to be
@@ -212,7 +258,7 @@ func (o *outbox) idle() {
 func (o *outbox) passThrough() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.direct = len(o.data) == 0
+	o.direct = o.waiting() == 0
 	return o.direct
 }
 

@@ -41,6 +41,38 @@ func TestB44_OutboxCollects(t *testing.T) {
 	}
 }
 
+// The writer's messages go out as one frame each, none behind a Close frame.
+func TestB45_OutboxSendsNothingBehindAClose(t *testing.T) {
+	socket := new(recorder)
+	o := newOutbox(socket, func() {})
+	o.collect()
+	if !o.sendFrames([]byte("onetwo"), []int{3, 6}) {
+		t.Error("refused")
+	}
+	o.Write([]byte{closeFrame, 0})
+	if o.sendFrames([]byte("three"), []int{5}) {
+		t.Error("taken behind a Close frame")
+	}
+	o.flush()
+	if got := socket.String(); got != "\x82\x03one\x82\x03two\x88\x00" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestFrameHeader(t *testing.T) {
+	for size, want := range map[int]string{
+		0:       "\x82\x00",
+		125:     "\x82\x7d",
+		126:     "\x82\x7e\x00\x7e",
+		1 << 16: "\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00",
+		65535:   "\x82\x7e\xff\xff",
+	} {
+		if got := appendFrameHeader(nil, size); string(got) != want {
+			t.Errorf("%d bytes: header %x, want %x", size, got, want)
+		}
+	}
+}
+
 // The Close frame goes straight to the socket, behind everything: an answer that came in last is not left behind (B45).
 func TestB45_OutboxIsEmptyBeforeItIsPassed(t *testing.T) {
 	socket := new(recorder)

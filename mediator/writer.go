@@ -1,7 +1,6 @@
 package mediator
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -52,7 +51,6 @@ func (c *conn) takeTurn() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.dirty {
-		c.out.idle()
 		c.writing = false
 		return false
 	}
@@ -131,16 +129,9 @@ func (c *conn) takeOwn() own {
 	return o
 }
 
-// sendFrames hands frames to the library. It reports false if that takes none any more.
+// sendFrames puts frames into the outbox. It reports false if nothing goes out any more.
 func (c *conn) sendFrames(f *devicegroup.Frames) bool {
-	start := 0
-	for _, end := range f.Ends {
-		if c.ws.Write(context.Background(), websocket.MessageBinary, f.Data[start:end]) != nil {
-			return false
-		}
-		start = end
-	}
-	return true
+	return len(f.Ends) == 0 || c.out.sendFrames(f.Data, f.Ends)
 }
 
 // sendFetched reads from the store what is not in memory any more. It reports false if the library takes no frames.
