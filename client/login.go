@@ -10,14 +10,10 @@ import (
 
 // Login waits for ServerHello, answers its challenge by a ClientHello and waits for
 // ServerInfo. Of hello, Login fills in the response; DeviceInfo is sealed already,
-// or empty. The errors are those of Receive and Send.
-func (w *Wire) Login(ctx context.Context, keys *devicekeys.Keys, hello d2m.ClientHello) (d2m.ServerInfo, error) {
-	return w.login(ctx, keys, hello, nil)
-}
-
-// login is Login, but sends messages directly behind ClientHello.
-func (w *Wire) login(
-	ctx context.Context, keys *devicekeys.Keys, hello d2m.ClientHello, behind []d2m.Message,
+// or empty. What is behind is sent directly behind ClientHello. The errors are those
+// of Receive and Send.
+func (w *Wire) Login(
+	ctx context.Context, keys *devicekeys.Keys, hello d2m.ClientHello, behind ...d2m.Message,
 ) (d2m.ServerInfo, error) {
 	message, err := w.Receive(ctx)
 	if err != nil {
@@ -63,7 +59,7 @@ func (d *Device) login(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	hello := d.hello()
-	s.info, err = wire.login(ctx, d.config.Keys, hello, s.chat.greeting())
+	s.info, err = wire.Login(ctx, d.config.Keys, hello, s.chat.greeting()...)
 	if err == nil && s.info.SlotState != hello.Expected {
 		err = violation("ServerInfo: slot state is %v, want %v", s.info.SlotState, hello.Expected)
 	}

@@ -30,6 +30,7 @@ type connection struct {
 	// the device's goroutine's
 	ended  bool
 	blamed time.Time // it has sent what it will be closed for; zero if it has not
+	fate   d2m.CloseCode
 	enough time.Time // it goes then
 
 	// guarded by the device's recording
@@ -44,11 +45,18 @@ type connection struct {
 	unread   []d2m.ReflectedID // not acknowledged
 	slots    []d2m.DeviceInfo  // as last told
 	lock     lock
+	promoted bool
+	lastID   d2m.ReflectedID // received
+	reflects int             // sent that get an ack
+	acks     int             // of them
+	sets     []unproven      // of shared data, in order
+	chat     chat
 }
 
-func newConnection(d *device, l *life, on road, wire *client.Wire, info d2m.ServerInfo) *connection {
+func newConnection(a *attempt, wire *client.Wire, info d2m.ServerInfo) *connection {
+	d, on := a.device, a.road
 	c := &connection{
-		device: d, life: l, road: on, wire: wire, info: info,
+		device: d, life: a.life, road: on, wire: wire, info: info, chat: a.chat,
 		habit:   habit(d.random.IntN(int(habits))),
 		lazy:    d.faults["slow"] && !d.settling && d.kind != honest && d.random.IntN(8) == 0,
 		changed: make(chan struct{}, 1), over: make(chan struct{}), quit: make(chan struct{}),
@@ -127,6 +135,7 @@ func (c *connection) take(message d2m.Message) {
 	case d2m.ReflectAck:
 		c.Record(history.Event{Kind: history.Acked, ReflectID: m.ID, Timestamp: m.Timestamp})
 		c.tally.acked.Add(1)
+		c.proveSets()
 		if len(c.unacked) > 0 {
 			if sent := c.unacked[0]; c.kind == honest && c.life.isCalm(sent) {
 				c.tally.addLatency(sent, time.Now())
@@ -140,6 +149,7 @@ func (c *connection) take(message d2m.Message) {
 		})
 		c.tally.received.Add(1)
 		c.unread = append(c.unread, m.ID)
+		c.lastID = m.ID
 		if !c.dry && m.Flags&d2m.FlagEphemeral == 0 {
 			c.stored++
 		}
@@ -148,6 +158,7 @@ func (c *connection) take(message d2m.Message) {
 		c.dry = true
 	case d2m.RolePromotedToLeader:
 		c.Record(history.Event{Kind: history.Promoted})
+		c.promoted = true
 	case d2m.DevicesInfo:
 		c.Record(history.Event{Kind: history.Answered})
 		c.slots = m.Devices
@@ -156,8 +167,22 @@ func (c *connection) take(message d2m.Message) {
 		}
 	case d2m.DropDeviceAck:
 		c.dropAcks = append(c.dropAcks, m.DeviceID)
+	case d2m.Proxy:
+		c.chat.take(m.Data)
+		c.tally.units.Add(1)
 	default:
 		c.takeTransaction(message)
+	}
+}
+
+// proveSets notes which shared data is durable because of one more ack. The device's recording is held.
+func (c *connection) proveSets() {
+	c.acks++
+	for len(c.sets) > 0 && c.sets[0].reflects < c.acks {
+		c.mu.Lock()
+		c.shared.isDurable(c.sets[0].number)
+		c.mu.Unlock()
+		c.sets = c.sets[1:]
 	}
 }
 

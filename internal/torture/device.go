@@ -130,6 +130,9 @@ type attempt struct {
 	road   road
 	policy d2m.ExhaustedPolicy
 
+	began time.Time
+	chat  chat
+
 	// as they were before
 	registered, gone bool
 	drops, underway  int
@@ -138,7 +141,7 @@ type attempt struct {
 // connect returns nil if there is no connection, for whatever reason; if that is none, it is a finding.
 func (d *device) connect(ctx context.Context, l *life, on road, policy d2m.ExhaustedPolicy) *connection {
 	d.mu.Lock()
-	a := &attempt{d, l, on, policy, d.registered, d.gone, d.drops, d.underway}
+	a := &attempt{d, l, on, policy, time.Now(), newChat(d.random), d.registered, d.gone, d.drops, d.underway}
 	d.mu.Unlock()
 	limit := loginLimit
 	if on.faulty() {
@@ -170,7 +173,7 @@ func (d *device) connect(ctx context.Context, l *life, on road, policy d2m.Exhau
 }
 
 func (a *attempt) login(ctx context.Context) (*client.Wire, d2m.ServerInfo, error) {
-	address, err := client.URL(a.life.address, a.keys.GroupID(), "0")
+	address, err := client.URL(a.life.address, a.keys.GroupID(), a.chat.serverGroup())
 	if err != nil {
 		return nil, d2m.ServerInfo{}, err
 	}
@@ -194,7 +197,12 @@ func (a *attempt) login(ctx context.Context) (*client.Wire, d2m.ServerInfo, erro
 	if a.registered {
 		hello.Expected = d2m.SlotExisting
 	}
-	info, err := wire.Login(ctx, a.keys, hello)
+	for _, message := range a.chat.early(a.random) {
+		if err := wire.Send(ctx, message); err != nil {
+			return wire, d2m.ServerInfo{}, err
+		}
+	}
+	info, err := wire.Login(ctx, a.keys, hello, a.chat.early(a.random)...)
 	return wire, info, err
 }
 
@@ -263,17 +271,16 @@ func (a *attempt) check(info d2m.ServerInfo) string {
 		return fmt.Sprintf("B7: expected another slot state than %v", info.SlotState)
 	case a.registered && a.gone:
 		return "B32: the slot is there, although it was told to be gone"
-	case !a.values[history.ContentOf(info.SharedDeviceData)]:
-		return fmt.Sprintf("B33: ServerInfo has shared data of %d bytes that nobody has set", len(info.SharedDeviceData))
 	case info.MaxDeviceSlots != maxSlots:
 		return fmt.Sprintf("B8: ServerInfo tells of %d slots", info.MaxDeviceSlots)
 	}
-	return ""
+	mayBeAnew := a.kind == crowded || a.kind == flooded
+	return a.shared.check(history.ContentOf(info.SharedDeviceData), a.began, mayBeAnew)
 }
 
 // succeed makes the connection the device's.
 func (a *attempt) succeed(wire *client.Wire, info d2m.ServerInfo) *connection {
-	c := newConnection(a.device, a.life, a.road, wire, info)
+	c := newConnection(a, wire, info)
 	d := a.device
 	d.recording.Lock()
 	defer d.recording.Unlock()

@@ -10,8 +10,8 @@ import (
 	"openmediator/d2m"
 )
 
-// blame notes that the device has done what its connection will be closed for.
-func (c *connection) blame() { c.blamed = time.Now() }
+// blame notes that the device has done what its connection will be closed for, with a code.
+func (c *connection) blame(code d2m.CloseCode) { c.blamed, c.fate = time.Now(), code }
 
 // judgeEnd looks for an excuse for the end of a connection that the device has not ended itself.
 func (c *connection) judgeEnd() {
@@ -27,7 +27,11 @@ func (c *connection) judgeEnd() {
 			roadNames[c.road.kind], c.life.process.Log()))
 	case errors.As(err, &closed):
 		c.tally.countEnd(closeName(closed.Code))
-		if problem := c.judgeCode(closed); problem != "" {
+		problem := c.judgeCode(closed)
+		if problem == "" && closed.Code == d2m.CloseChatServerClosed {
+			problem = c.chat.missing()
+		}
+		if problem != "" {
 			c.findProblem(c.device, problem)
 		}
 		if closed.Code == d2m.CloseDropped || closed.Code == d2m.CloseQueueLimit {
@@ -53,12 +57,10 @@ func (c *connection) judgeLoss(err error) {
 
 // judgeCode returns what is wrong about a close code here, or "".
 func (c *connection) judgeCode(closed *client.CloseError) string {
-	excused := false
+	excused := !c.blamed.IsZero() && closed.Code == c.fate
 	switch closed.Code {
 	case d2m.CloseGoingAway:
 		excused = c.life.isOver()
-	case d2m.CloseProtocolError:
-		excused = !c.blamed.IsZero() && (c.lock.plan == overflow || c.lock.plan == beginTwice)
 	case d2m.CloseTransactionExpired:
 		excused = c.lock.plan == expire
 	case d2m.CloseReplaced:

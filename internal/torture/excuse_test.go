@@ -6,20 +6,21 @@ import (
 
 	"openmediator/client"
 	"openmediator/d2m"
-	"openmediator/internal/history"
 )
 
 func TestCloseCodesAreExcusedOnlyForAReason(t *testing.T) {
 	over := &life{number: 1, over: make(chan struct{})}
 	close(over.over)
 	for code, excuses := range map[d2m.CloseCode]func(*connection){
-		d2m.CloseGoingAway:          func(c *connection) { c.life = over },
-		d2m.CloseProtocolError:      func(c *connection) { c.blamed, c.lock.plan = time.Now(), overflow },
-		d2m.CloseTransactionExpired: func(c *connection) { c.lock.plan = expire },
-		d2m.CloseReplaced:           func(c *connection) { c.abandoned = 1 },
-		d2m.CloseDropped:            func(c *connection) { c.excuses = byDrop },
-		d2m.CloseQueueLimit:         func(c *connection) { c.excuses = byLimit },
-		d2m.CloseInternal:           nil, d2m.CloseIdle: nil, d2m.CloseUnknownMessageAcked: nil, d2m.CloseProtocolViolation: nil,
+		d2m.CloseGoingAway:           func(c *connection) { c.life = over },
+		d2m.CloseProtocolError:       func(c *connection) { c.blame(d2m.CloseProtocolError) },
+		d2m.CloseTransactionExpired:  func(c *connection) { c.lock.plan = expire },
+		d2m.CloseReplaced:            func(c *connection) { c.abandoned = 1 },
+		d2m.CloseDropped:             func(c *connection) { c.excuses = byDrop },
+		d2m.CloseQueueLimit:          func(c *connection) { c.excuses = byLimit },
+		d2m.CloseUnknownMessageAcked: func(c *connection) { c.blame(d2m.CloseUnknownMessageAcked) },
+		d2m.CloseChatServerClosed:    func(c *connection) { c.blame(d2m.CloseChatServerClosed) },
+		d2m.CloseInternal:            nil, d2m.CloseIdle: nil, d2m.CloseProtocolViolation: nil,
 	} {
 		c := &connection{
 			device: &device{group: &group{}, registered: true},
@@ -75,7 +76,7 @@ func TestServerInfoIsCompared(t *testing.T) {
 		"strange shared data":  {func(_ *attempt, i *d2m.ServerInfo) { i.SharedDeviceData = []byte{1} }, false},
 		"other limits":         {func(_ *attempt, i *d2m.ServerInfo) { i.MaxDeviceSlots++ }, false},
 	} {
-		g := &group{values: map[history.Content]bool{history.ContentOf(nil): true}}
+		g := &group{shared: newSharedData()}
 		a := &attempt{device: &device{group: g}, registered: true}
 		info := d2m.ServerInfo{SlotState: d2m.SlotExisting, MaxDeviceSlots: maxSlots}
 		test.change(a, &info)

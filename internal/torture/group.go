@@ -58,7 +58,7 @@ type group struct {
 	random *rand.Rand
 	serial uint64
 	tiny   [8]uint64 // envelopes of some bytes so far, by size
-	values map[history.Content]bool
+	shared sharedData
 	sent   int // messages, ephemerals not counted
 	bytes  int
 }
@@ -75,7 +75,7 @@ func (r *run) newGroup(number int) (*group, error) {
 	g := &group{
 		run: r, number: number, kind: r.drawKind(number, random), keys: keys, random: random,
 		stays: random.IntN(6) == 0, first: make(chan struct{}),
-		values: map[history.Content]bool{history.ContentOf(nil): true},
+		shared: newSharedData(),
 	}
 	g.load, g.finish = context.WithCancel(r.loadOver)
 	size := 2 + random.IntN(min(maxSlots, 8)-1)

@@ -184,16 +184,16 @@ func (c *connection) transact(ctx context.Context) (leave bool, err error) {
 		return true, nil
 	case expire:
 		c.lock.left = true
-		c.blame()
+		c.blame(d2m.CloseTransactionExpired)
 		c.tally.expired.Add(1)
 	case overflow:
 		c.lock.left = true
-		c.blame()
+		c.blame(d2m.CloseProtocolError)
 		c.tally.staged.Add(1)
 		return false, c.exceed(ctx)
 	case beginTwice:
 		c.lock.left = true
-		c.blame()
+		c.blame(d2m.CloseProtocolError)
 		c.tally.left.Add(1)
 		return false, c.send(ctx, d2m.BeginTransaction{Scope: c.scope(8)})
 	}

@@ -16,6 +16,9 @@
 //
 // The kinds of groups say what may become of a slot, so that in most of them no loss of one is ever excused: see kind.
 //
+// Devices talk to a chat server, too, which sends back what it gets: unit by unit, and through the mediator. Some of these
+// rest, hang up, send what no mediator passes on, or are not there.
+//
 // # Faults
 //
 // -faults names some of: kill, term, stop (the server's SIGKILL, SIGTERM, SIGSTOP), delay, cut, swallow (relays between

@@ -8,7 +8,8 @@ import (
 	"openmediator/internal/history"
 )
 
-// manage asks for the slots, sets the shared data or drops a device, seldom.
+// manage asks for the slots, sets the shared data, drops a device, talks to the chat server or acknowledges what there is not,
+// seldom.
 func (c *connection) manage(ctx context.Context) error {
 	switch n := c.random.IntN(60); {
 	case n < 4:
@@ -19,8 +20,24 @@ func (c *connection) manage(ctx context.Context) error {
 		return c.share(ctx, c.random.IntN(d2m.MaxSharedDataSize+1))
 	case n < 9 && c.kind == drops:
 		return c.drop(ctx, c.drawTarget())
+	case n < 16:
+		return c.talk(ctx)
+	case n == 16 && c.random.IntN(10) == 0:
+		return c.acknowledgeNone(ctx)
 	}
 	return nil
+}
+
+// acknowledgeNone acknowledges a number that was never drawn in the group (B19).
+func (c *connection) acknowledgeNone(ctx context.Context) error {
+	c.recording.Lock()
+	last := c.lastID
+	c.recording.Unlock()
+	if last == 0 {
+		return nil
+	}
+	c.blame(d2m.CloseUnknownMessageAcked)
+	return c.send(ctx, d2m.ReflectedAck{ID: last + 1<<30})
 }
 
 func (c *connection) ask(ctx context.Context) error {
@@ -35,8 +52,11 @@ func (c *connection) ask(ctx context.Context) error {
 func (c *connection) share(ctx context.Context, size int) error {
 	value := noise[c.random.IntN(len(noise)/2):][:size]
 	c.mu.Lock()
-	c.values[history.ContentOf(value)] = true
+	number := c.shared.add(history.ContentOf(value), c)
 	c.mu.Unlock()
+	c.recording.Lock()
+	c.sets = append(c.sets, unproven{number, c.reflects})
+	c.recording.Unlock()
 	c.tally.shared.Add(1)
 	return c.send(ctx, d2m.SetSharedDeviceData{Data: value})
 }
@@ -61,7 +81,7 @@ func (c *connection) drop(ctx context.Context, target *device) error {
 	c.mu.Unlock()
 	c.tally.drops.Add(1)
 	if target == c.device {
-		c.blame()
+		c.blame(d2m.CloseDropped)
 	}
 	return c.send(ctx, d2m.DropDevice{DeviceID: target.id})
 }

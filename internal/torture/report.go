@@ -110,6 +110,7 @@ func (p *report) end(t *tally, data string) {
 	fmt.Fprintf(&b, "  transactions  %d begun, %d rejected, %d committed, %d left, %d expired, %d over the limit\n",
 		s.Begun, s.Rejected, s.Committed, s.Left, s.Expired, s.Staged)
 	fmt.Fprintf(&b, "  requests      %d DropDevice, %d GetDevicesInfo, %d SetSharedDeviceData\n", s.Drops, s.Asked, s.Shared)
+	fmt.Fprintf(&b, "  chat server   %d units came back\n", s.Units)
 	fmt.Fprintf(&b, "  honest acks   %d while the server ran undisturbed, half within %.1f ms, 99 %% within %.1f ms",
 		s.Honest, s.HonestHalf, s.Honest99)
 	if p.settings.attackers > 0 {
@@ -139,7 +140,7 @@ type summary struct {
 	Kills, Terminations, Stops                        int64
 	Connections, Duplicates, Open, Faulty             int64
 	Begun, Rejected, Committed, Left, Expired, Staged int64
-	Drops, Asked, Shared                              int64
+	Drops, Asked, Shared, Units                       int64
 	Roads, Ends                                       map[string]int
 	Honest                                            int64
 	HonestHalf, Honest99                              float64 // milliseconds
@@ -156,7 +157,7 @@ func (t *tally) summary() summary {
 		Connections: t.connections.Load(), Duplicates: t.duplicates.Load(), Open: t.open.Load(),
 		Begun: t.begun.Load(), Rejected: t.rejected.Load(), Committed: t.committed.Load(),
 		Left: t.left.Load(), Expired: t.expired.Load(), Staged: t.staged.Load(),
-		Drops: t.drops.Load(), Asked: t.asked.Load(), Shared: t.shared.Load(),
+		Drops: t.drops.Load(), Asked: t.asked.Load(), Shared: t.shared.Load(), Units: t.units.Load(),
 		Roads: make(map[string]int), Ends: t.copyEnds(),
 	}
 	for kind := range roadKinds {

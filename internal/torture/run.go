@@ -19,6 +19,7 @@ type run struct {
 	settings
 	world    *world
 	relay    *relay
+	parrot   *parrot
 	tally    *tally
 	report   *report
 	loadOver context.Context // ends when groups are to finish
@@ -72,9 +73,14 @@ func newRun(ctx context.Context, s settings, binary, data string, report *report
 	if err != nil {
 		return nil, err
 	}
+	parrot, err := newParrot()
+	if err != nil {
+		relay.close()
+		return nil, err
+	}
 	t := &tally{started: time.Now(), attackers: s.attackers > 0, ends: make(map[string]int)}
 	r := &run{
-		settings: s, world: newWorld(s, binary, data, t), relay: relay, tally: t, report: report,
+		settings: s, world: newWorld(s, binary, data, parrot.address(), t), relay: relay, parrot: parrot, tally: t, report: report,
 		judging: make(chan struct{}, 1), stayed: make(map[d2m.GroupID]bool),
 	}
 	r.hopeless, r.giveUp = context.WithCancel(context.WithoutCancel(ctx))
@@ -83,9 +89,7 @@ func newRun(ctx context.Context, s settings, binary, data string, report *report
 
 // do puts load on the server for the time of the run, or until ctx ends, and then brings all to an end.
 func (r *run) do(ctx context.Context) {
-	defer r.relay.close()
-	defer r.running.Wait()
-	defer r.giveUp()
+	defer r.close()
 	loadOver, cancel := context.WithTimeout(ctx, r.duration)
 	defer cancel()
 	defer context.AfterFunc(r.hopeless, cancel)()
@@ -111,6 +115,14 @@ func (r *run) do(ctx context.Context) {
 		return
 	}
 	r.finish(last)
+}
+
+// close gives up whatever is left of the run.
+func (r *run) close() {
+	r.giveUp()
+	r.running.Wait()
+	r.relay.close()
+	r.parrot.close()
 }
 
 // keepGroups has as many groups as there are to be at a time until the load is over and all are done.

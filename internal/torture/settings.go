@@ -37,13 +37,14 @@ const (
 	maxStagedBytes   = 256 << 10 // of one transaction
 )
 
-// serverSettings is the environment of the server.
-func serverSettings() []string {
+// serverSettings is the environment of the server, whose chat server is at an address.
+func serverSettings(parrot string) []string {
 	return []string{
 		fmt.Sprintf("MEDIATOR_MAX_SLOTS=%d", maxSlots),
 		fmt.Sprintf("MEDIATOR_MAX_QUEUE_MESSAGES=%d", maxQueueMessages),
 		fmt.Sprintf("MEDIATOR_MAX_QUEUE_BYTES=%d", maxQueueBytes),
 		fmt.Sprintf("MEDIATOR_MAX_TRANSACTION_BYTES=%d", maxStagedBytes),
+		"MEDIATOR_UPSTREAM=" + chatServers(parrot),
 	}
 }
 

@@ -129,7 +129,7 @@ func (d *device) comeBack(ctx context.Context, l *life) bool {
 	return false
 }
 
-// drain takes what is left for the device and acknowledges it; the second time nothing is.
+// drain takes what is left for the device, acknowledges it and waits until the device leads; the second time nothing is left.
 func (d *device) drain(ctx context.Context, l *life, first bool) bool {
 	if d.out {
 		return true
@@ -140,7 +140,8 @@ func (d *device) drain(ctx context.Context, l *life, first bool) bool {
 	}
 	defer c.end(true)
 	c.habit = atOnce
-	if !c.until(ctx, func() bool { return c.dry && len(c.unread) == 0 }) {
+	// All drain at the same time, so each leads when those before it have gone (B12).
+	if !c.until(ctx, func() bool { return c.dry && len(c.unread) == 0 && c.promoted }) {
 		return c.lost(ctx)
 	}
 	if err := c.ask(ctx); err != nil { // the answer shows that the acks have been handled

@@ -20,6 +20,7 @@ type tally struct {
 	connections, duplicates, open                     atomic.Int64
 	begun, rejected, committed, left, expired, staged atomic.Int64 // transactions
 	drops, asked, shared                              atomic.Int64
+	units                                             atomic.Int64 // from the chat server
 	groups, judged, events                            atomic.Int64
 	findings                                          atomic.Int64
 	roads                                             [roadKinds]atomic.Int64

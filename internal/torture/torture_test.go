@@ -93,9 +93,7 @@ func TestRunFindsWhatIsLeftInTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.relay.close()
-	defer r.running.Wait()
-	defer r.giveUp()
+	defer r.close()
 	r.loadOver = t.Context()
 	l, err := r.world.start()
 	if err != nil {

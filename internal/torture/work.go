@@ -76,14 +76,14 @@ func (c *connection) leaveOpen() bool {
 // step does what is to be done. The device leaves if nothing is left to do.
 func (c *connection) step(ctx context.Context, reflects, silent bool) (leave bool, err error) {
 	c.recording.Lock()
-	lost, late := c.err != nil, c.late()
+	lost, late, wrong := c.err != nil, c.late(), c.chat.wrong
 	rest := len(c.unacked) == 0 && len(c.asked) == 0 && c.lock.isAtRest()
 	c.recording.Unlock()
 	switch {
 	case lost:
 		return false, errLost
-	case late != "":
-		c.findProblem(c.device, late)
+	case late != "" || wrong != "":
+		c.findProblem(c.device, late+wrong)
 		return true, nil
 	}
 	c.settleDrops()
@@ -113,7 +113,7 @@ func (c *connection) late() string {
 		}
 		return ""
 	}
-	for _, waiting := range [][]time.Time{c.unacked, c.asked, c.lock.since()} {
+	for _, waiting := range [][]time.Time{c.unacked, c.asked, c.lock.since(), c.chat.since()} {
 		if len(waiting) > 0 && time.Since(waiting[0]) > answerLimit {
 			return fmt.Sprintf("connection: an answer has not come for %.1f s, by a road that is %s",
 				time.Since(waiting[0]).Seconds(), roadNames[c.road.kind])
@@ -193,6 +193,7 @@ func (c *connection) reflect(ctx context.Context, size int, ephemeral bool) erro
 	if !c.note(sent, func() {
 		if !ephemeral {
 			c.unacked = append(c.unacked, time.Now())
+			c.reflects++
 		}
 	}) {
 		return errLost

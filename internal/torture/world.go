@@ -31,9 +31,9 @@ type world struct {
 	changed chan struct{} // closed and replaced when current changes
 }
 
-func newWorld(s settings, binary, data string, t *tally) *world {
+func newWorld(s settings, binary, data, parrot string, t *tally) *world {
 	return &world{
-		command: append(append([]string{"env"}, serverSettings()...), binary),
+		command: append(append([]string{"env"}, serverSettings(parrot)...), binary),
 		data:    data, listen: serverprocess.AnyPort, faults: s.faults, calm: s.calm, tally: t,
 		history: history.NewRun(),
 		random:  rand.New(rand.NewPCG(s.seed, 0)),
