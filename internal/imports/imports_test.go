@@ -95,7 +95,7 @@ var table = map[string]rule{
 	"internal/rules":                {},
 	"internal/serverprocess":        {},
 	"internal/torture": {
-		own:    []string{"client", "d2m", "devicekeys", "internal/history", "internal/serverprocess"},
+		own:    []string{"client", "csp", "d2m", "devicekeys", "internal/history", "internal/serverprocess"},
 		others: []string{"go.etcd.io/bbolt"},
 	},
 }
