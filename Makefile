@@ -38,7 +38,7 @@ integration: ## run the tests that need root, strace, microsocks, haproxy and ip
 		dpkg -s $$package >/dev/null 2>&1 || { $(SUDO) apt-get update && $(SUDO) apt-get install -y $$package; } || exit 1; \
 	done
 	$(GO) test -count=1 -tags integration -parallel 16 ./internal/integration ./internal/powercut
-	$(GO) test -count=1 -tags integration -run Attack ./mediator
+	$(GO) test -count=1 -tags integration -run Attack ./mediator ./internal/hostile
 
 powercut: ## cut the power of the store for MINUTES, SELECTIONS at each sync; it needs strace
 	$(GO) test ./internal/powercut -tags integration -run 'TestPowerCut$$' -count=1 -v -timeout 24h \

@@ -1,6 +1,7 @@
 package mediator
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -47,6 +48,7 @@ func closeFor(err error) (why devicegroup.Close, tell bool) {
 // returns "" for any other error.
 func networkErrorKind(err error) string {
 	var op *net.OpError
+	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "end of stream"
@@ -60,6 +62,8 @@ func networkErrorKind(err error) string {
 		return "reset"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
+	case errors.As(err, &record):
+		return "no TLS"
 	case errors.As(err, &op):
 		return "network"
 	}

@@ -37,7 +37,13 @@ const (
 // from is the server, reached from an address. It has been started on a listen.Pipe.
 func (s *testServer) from(ip string) *testServer {
 	there := *s
-	there.listener = peerListener{s.listener.(*listen.Pipe), &net.TCPAddr{IP: net.ParseIP(ip), Port: 50_000}}
+	peer := &net.TCPAddr{IP: net.ParseIP(ip), Port: 50_000}
+	if secure, ok := s.listener.(listen.Secure); ok {
+		secure.Listener = peerListener{secure.Listener.(*listen.Pipe), peer}
+		there.listener = secure
+	} else {
+		there.listener = peerListener{s.listener.(*listen.Pipe), peer}
+	}
 	return &there
 }
 

@@ -35,6 +35,7 @@ type link struct {
 	stall   time.Duration
 	request *guest       // until the upgrade; nil for a connection that no Listener has accepted
 	heard   atomic.Int64 // when something was read last, as time since started
+	broken  atomic.Bool  // a write has failed: none is tried after it, though TLS would still say that it closes
 	closing atomic.Bool  // less patience from now on
 	excess  atomic.Int64 // bytes read since, less those that are read at full speed
 }
@@ -91,6 +92,17 @@ func (l *link) beginClosing(free int64) {
 func (l *link) lastHeard() time.Time { return l.started.Add(time.Duration(l.heard.Load())) }
 
 func (l *link) Write(p []byte) (written int, err error) {
+	if l.broken.Load() {
+		return 0, errStalled
+	}
+	written, err = l.writePatiently(p)
+	if err != nil {
+		l.broken.Store(true)
+	}
+	return written, err
+}
+
+func (l *link) writePatiently(p []byte) (written int, err error) {
 	alive := time.Now()
 	for {
 		if err := l.Conn.SetWriteDeadline(time.Now().Add(writeSlice)); err != nil {
@@ -122,9 +134,10 @@ func (l *link) given(now, alive time.Time) bool {
 	return now.Sub(alive) >= l.stall
 }
 
-// Listener returns l with the patience of the server for peers that do not read, and for as many as may wait for the answer
-// to their request. Serve does this by itself; a TLS listener belongs around what Listener returns.
-func (s *Server) Listener(l net.Listener) net.Listener {
+// limit returns l with the patience of the server for peers that do not read, and for as many as may wait for the answer
+// to their request. TLS goes around it: its handshake is then limited as well, and writes are cut into slices below it, for
+// it takes none up again that has failed.
+func (s *Server) limit(l net.Listener) net.Listener {
 	return linkListener{l, s}
 }
 

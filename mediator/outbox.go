@@ -136,6 +136,14 @@ func (o *outbox) Close() error {
 	return nil
 }
 
+// cut ends the connection without a word. Closing TLS would send one, and wait for a peer that does not read.
+func (o *outbox) cut() error {
+	if l := linkOf(o.Conn); l != nil {
+		return l.Close()
+	}
+	return o.Conn.Close()
+}
+
 // Read gives what has arrived. While too much waits to be flushed it waits, too.
 func (o *outbox) Read(p []byte) (int, error) {
 	if len(o.ahead) == 0 {

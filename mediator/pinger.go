@@ -188,5 +188,5 @@ func (c *conn) ping() {
 func (c *conn) kill() {
 	c.group.end(c, devicegroup.Close{Code: d2m.CloseIdle, Reason: "no sign of life"})
 	c.group.over(c)
-	c.out.Conn.Close()
+	c.out.cut()
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -67,7 +68,7 @@ func (c noisyConn) RemoteAddr() net.Addr {
 
 func (c noisyConn) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
-	if err != nil && !errors.Is(err, net.ErrClosed) {
+	if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
 		err = planted(syscall.ECONNRESET)
 	}
 	return n, err

@@ -3,6 +3,7 @@ package mediator
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log"
@@ -98,7 +99,16 @@ func New(store reflect.Store, config Config) (*Server, error) {
 }
 
 // Serve accepts connections until Shutdown and then returns nil. The listener is closed.
-func (s *Server) Serve(l net.Listener) error {
+func (s *Server) Serve(l net.Listener) error { return s.serveOn(l, s.limit(l)) }
+
+// ServeTLS is Serve for connections that begin with a TLS handshake. For that they have the time of a request, and they count
+// against the same limits.
+func (s *Server) ServeTLS(l net.Listener, config *tls.Config) error {
+	return s.serveOn(l, tls.NewListener(s.limit(l), config))
+}
+
+// serveOn accepts connections through limited, which is around l.
+func (s *Server) serveOn(l, limited net.Listener) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	server := &http.Server{
@@ -115,7 +125,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if !s.addServer(server) {
 		return l.Close()
 	}
-	err := server.Serve(s.Listener(l))
+	err := server.Serve(limited)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -178,7 +188,7 @@ func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWri
 	})
 	if err != nil {
 		if u.out != nil {
-			u.out.Conn.Close()
+			u.out.cut()
 		}
 		guest.end()
 		s.unreserve()
@@ -189,7 +199,7 @@ func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWri
 	if c.link != nil {
 		c.link.request.end()
 	}
-	guest.limitStay(s.config().HandshakeTimeout+2*closeTimeout, c.out.Conn.Close)
+	guest.limitStay(s.config().HandshakeTimeout+2*closeTimeout, c.out.cut)
 	s.adopt(c)
 	go c.run()
 }
@@ -313,7 +323,7 @@ func (s *Server) awaitConnections(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	for c := range s.connections {
-		c.out.Conn.Close()
+		c.out.cut()
 	}
 	s.mu.Unlock()
 	<-s.empty

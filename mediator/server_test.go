@@ -42,9 +42,12 @@ func startServer(t testing.TB, l listen.Listener, store reflect.Store, config me
 	if err != nil {
 		t.Fatal(err)
 	}
+	if isOverTLS(t) {
+		l = listen.NewSecure(t, l)
+	}
 	s := &testServer{t: t, Server: server, store: store, listener: l}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- listen.Serve(server, l) }()
 	t.Cleanup(func() {
 		server.Shutdown(context.Background())
 		if err := <-served; err != nil {

@@ -220,6 +220,9 @@ func linger(nc net.Conn) {
 	if half, ok := nc.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite()
 	}
+	if l := linkOf(nc); l != nil && l != nc {
+		l.CloseWrite() // TLS has ended its stream, not the one below
+	}
 	io.Copy(io.Discard, nc)
 }
 
@@ -227,6 +230,9 @@ func linger(nc net.Conn) {
 func (c *conn) hangUp() {
 	c.ws.CloseNow()
 	c.out.Close()
+	if c.link != nil {
+		c.link.closing.Store(true) // TLS says that this is the end, and waits no longer than the rest
+	}
 	c.out.Conn.Close()
 	c.mu.Lock()
 	registered := c.registered

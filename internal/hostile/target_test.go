@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -39,8 +40,11 @@ func newTarget(t testing.TB, l listen.Listener) *target {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if strings.HasPrefix(t.Name(), "TestOverTLS") {
+		l = listen.NewSecure(t, l)
+	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- listen.Serve(server, l) }()
 	t.Cleanup(func() {
 		store.open()
 		server.Shutdown(context.Background())

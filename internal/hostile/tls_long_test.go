@@ -1,0 +1,31 @@
+//go:build integration
+
+package hostile
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+// TestOverTLSAttack is what takes longer of TestOverTLS.
+func TestOverTLSAttack(t *testing.T) {
+	for name, test := range map[string]func(*testing.T){
+		"chopped anywhere": TestB40_ChoppedAnywhere,
+		"lengths":          TestB40_RFC6455_Lengths,
+		"close codes":      TestB40_B45_RFC6455_CloseCodes,
+		"pings":            TestB40_RFC6455_Pings,
+		"fragments":        TestB40_RFC6455_Fragments,
+		"among fragments":  TestB40_RFC6455_ControlFramesAmongFragments,
+		"empty":            TestB44_EmptyByTheHundredThousand,
+		"scripts":          scripts,
+	} {
+		t.Run(name, test)
+	}
+}
+
+// scripts plays the seeds of FuzzServer.
+func scripts(t *testing.T) {
+	for _, script := range seeds() {
+		synctest.Test(t, func(t *testing.T) { play(t, script) })
+	}
+}
