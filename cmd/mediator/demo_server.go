@@ -137,18 +137,32 @@ type child struct {
 
 // startChild runs a server and waits until it listens.
 func startChild(ctx context.Context, args ...string) (c *child, listening string, err error) {
+	if c, err = newChild(args...); err != nil {
+		return nil, "", err
+	}
+	listening, err = c.start(ctx)
+	return c, listening, err
+}
+
+// newChild makes a process that start starts.
+func newChild(args ...string) (*child, error) {
 	program, err := os.Executable()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	c = &child{command: exec.Command(program, args...), ended: make(chan struct{})}
+	c := &child{command: exec.Command(program, args...), ended: make(chan struct{})}
 	c.command.Env = withoutSettings(os.Environ())
+	return c, nil
+}
+
+// start starts the server and waits until it listens. After an error it does not run.
+func (c *child) start(ctx context.Context) (listening string, err error) {
 	log, err := c.command.StderrPipe()
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
 	if err := c.command.Start(); err != nil {
-		return nil, "", err
+		return "", err
 	}
 	said := make(chan string, 1)
 	last := new(string)
@@ -158,7 +172,7 @@ func startChild(ctx context.Context, args ...string) (c *child, listening string
 	}()
 	select {
 	case listening := <-said:
-		return c, listening, nil
+		return listening, nil
 	case <-c.ended:
 		err = fmt.Errorf("server ended before it listened: %s", *last)
 	case <-time.After(startTimeout):
@@ -167,7 +181,7 @@ func startChild(ctx context.Context, args ...string) (c *child, listening string
 		err = ctx.Err()
 	}
 	c.kill()
-	return nil, "", err
+	return "", err
 }
 
 // followLog reads the log of a server to its end, passes on where it listens, and returns the last line.

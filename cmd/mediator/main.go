@@ -5,6 +5,7 @@
 //	mediator device      is a device: makes its file, listens, reflects, chats, looks after the group
 //	mediator dev         runs mediator and chat server together, with devices to try them with
 //	mediator demo        shows on a server of its own what all this is for
+//	mediator bench       measures a server
 //	mediator version     tells which build this is
 //
 // # Where things stand

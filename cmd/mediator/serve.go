@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"openmediator/mediator"
+	"openmediator/reflect"
 	"openmediator/reflect/boltstore"
 )
 
@@ -57,7 +58,7 @@ The log goes to standard error: for people if that is a terminal, else one JSON 
 }
 
 // serve runs the server until ctx ends or a listener fails.
-func serve(ctx context.Context, s *settings, logTo io.Writer) (err error) {
+func serve(ctx context.Context, s *settings, logTo io.Writer) error {
 	log := newLog(logTo, s.logLevel)
 	if unknown := unknownVariables(os.Environ()); len(unknown) > 0 {
 		log.Warn().Strs("variables", unknown).Msg("environment variables look like settings and are none")
@@ -73,8 +74,12 @@ func serve(ctx context.Context, s *settings, logTo io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	return serveFrom(ctx, s, store, dir, log)
+}
 
+// serveFrom runs the server on a store, which it closes, until ctx ends or a listener fails.
+func serveFrom(ctx context.Context, s *settings, store reflect.Store, data string, log zerolog.Logger) (err error) {
+	defer func() { err = errors.Join(err, store.Close()) }()
 	listeners, err := s.openListeners()
 	if err != nil {
 		return err
@@ -85,7 +90,7 @@ func serve(ctx context.Context, s *settings, logTo io.Writer) (err error) {
 		closeAll(listeners)
 		return err
 	}
-	log.Info().Str("version", version()).Str("data", dir).Msg("mediator started")
+	log.Info().Str("version", version()).Str("data", data).Msg("mediator started")
 	if s.server.Chat.Upstreams.Empty() {
 		log.Info().Msg("no chat server is configured: devices that ask for one are closed; name one with --upstream")
 	}

@@ -53,14 +53,19 @@ func addSettings(cmd *cobra.Command, environ func(string) (string, bool), of ...
 	src := &sources{audience: of, flags: make(map[string]*flag), environ: environ}
 	cmd.Flags().SortFlags = false
 	for _, row := range src.rows() {
-		f := &flag{row: row, text: row.byDefault}
-		src.flags[row.name] = f
-		added := cmd.Flags().VarPF(f, row.flagName(), "", row.help())
-		if row.kind == kindSwitch {
-			added.NoOptDefVal = "true"
-		}
+		src.flags[row.name] = addFlag(cmd, row)
 	}
 	return src
+}
+
+// addFlag makes the flag of a row.
+func addFlag(cmd *cobra.Command, row *setting) *flag {
+	f := &flag{row: row, text: row.byDefault}
+	added := cmd.Flags().VarPF(f, row.flagName(), "", row.help())
+	if row.kind == kindSwitch {
+		added.NoOptDefVal = "true"
+	}
+	return f
 }
 
 // rows returns the rows of the table that the command has.

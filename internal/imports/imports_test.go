@@ -75,7 +75,7 @@ var table = map[string]rule{
 
 	"cmd/mediator": {
 		own: []string{"chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
-			"mediator", "reflect/boltstore"},
+			"internal/load", "mediator", "reflect", "reflect/boltstore", "reflect/memstore"},
 		others: []string{"github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/sys", "golang.org/x/term"},
 	},
 
@@ -89,6 +89,7 @@ var table = map[string]rule{
 
 	"internal/integration/unsynced": {own: []string{"mediator", "reflect/boltstore"}},
 	"internal/listen":               {},
+	"internal/load":                 {own: []string{"client", "csp", "d2m"}, others: []string{"golang.org/x/sys"}}, // a client: nothing of the server
 	"internal/mutate":               {},
 	"internal/powercut":             {own: []string{"d2m", "reflect", "reflect/boltstore"}},
 	"internal/powercut/driver":      {own: []string{"d2m", "internal/powercut", "reflect", "reflect/boltstore"}},

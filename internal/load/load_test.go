@@ -1,0 +1,154 @@
+package load
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"openmediator/mediator"
+	"openmediator/reflect/memstore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// startServer runs a mediator in this process, on a unix socket if name is a path.
+func startServer(t *testing.T, network, name string, config mediator.Config) *Server {
+	t.Helper()
+	l, err := net.Listen(network, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := mediator.New(memstore.New(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- m.Serve(l) }()
+	t.Cleanup(func() {
+		if err := m.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+	text := "ws://" + l.Addr().String()
+	if network == "unix" {
+		text = "unix:" + name
+	}
+	address, err := ParseAddress(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Server{Address: address, Store: "none", Seed: 7}
+}
+
+// own makes it a server of bench's own.
+func (s *Server) own() *Server {
+	s.Own = &Process{PID: os.Getpid(), Collect: func(context.Context) error { return nil }}
+	return s
+}
+
+// fieldsOf returns the names of a result's fields as JSON, those of objects in it with a dot.
+func fieldsOf(t *testing.T, result any) []string {
+	t.Helper()
+	data, err := json.Marshal(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(data, &fields); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for name, value := range fields {
+		names = append(names, name)
+		if inner, ok := value.(map[string]any); ok {
+			for field := range maps.Keys(inner) {
+				names = append(names, name+"."+field)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// checkFields holds a result's fields against what programs rely on: names may be added here, and none taken away.
+func checkFields(t *testing.T, result any, want string) {
+	t.Helper()
+	names := strings.Fields(want)
+	for _, latency := range strings.Fields(want) {
+		if strings.HasSuffix(latency, "_latency") || latency == "timer_lateness" {
+			for _, field := range []string{"count", "mean_us", "p50_us", "p90_us", "p99_us", "max_us"} {
+				names = append(names, latency+"."+field)
+			}
+		}
+	}
+	slices.Sort(names)
+	if got := fieldsOf(t, result); !slices.Equal(got, names) {
+		t.Errorf("fields are\n%q, want\n%q", got, names)
+	}
+}
+
+var smallReflect = Reflect{Groups: 3, Devices: 3, Window: 4, Size: 300, Duration: 60 * time.Millisecond, WarmUp: 20 * time.Millisecond}
+
+func TestReflect(t *testing.T) {
+	s := startServer(t, "tcp", "127.0.0.1:0", mediator.DefaultConfig()).own()
+	load := smallReflect
+	result, err := s.Reflect(t.Context(), load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Ack.Count == 0 || result.Delivery.Count != 2*result.Ack.Count {
+		t.Errorf("%+v", result)
+	}
+	checkFields(t, result, `measurement server store seed duration_s load_cpu_s server_cpu_s groups devices window size think_s
+		single_acks warm_up_s acked delivered overdue acked_per_s delivered_per_s ack_latency delivery_latency
+		load_cpu_s_per_100000 server_cpu_s_per_100000 server_rss_bytes`)
+
+	load.Think, load.SingleAcks = 5*time.Millisecond, true
+	result, err = s.Reflect(t.Context(), load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Ack.Count == 0 || result.TimerLateness == nil || result.TimerLateness.Count == 0 {
+		t.Errorf("with a think time: %+v", result)
+	}
+}
+
+// TestReflectOnForeignServer: it leaves nothing there, and a second measurement with the same seed does not meet the first.
+func TestReflectOnForeignServer(t *testing.T) {
+	s := startServer(t, "unix", t.TempDir()+"/socket", mediator.DefaultConfig())
+	for range 2 {
+		result, err := s.Reflect(t.Context(), smallReflect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.Ack.Count == 0 || result.ServerCPU != nil || result.ServerRSS != nil || result.ServerCPUPer != nil {
+			t.Errorf("%+v", result)
+		}
+	}
+}
+
+func TestReflectEndsWithItsContext(t *testing.T) {
+	s := startServer(t, "tcp", "127.0.0.1:0", mediator.DefaultConfig())
+	load := smallReflect
+	load.Duration = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	s.Progress = func(text string) {
+		if strings.HasPrefix(text, "measuring") {
+			cancel()
+		}
+	}
+	_, err := s.Reflect(ctx, load)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

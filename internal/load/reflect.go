@@ -1,0 +1,274 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"openmediator/d2m"
+)
+
+// Reflect is a load: in each group one device sends and all others receive and acknowledge.
+type Reflect struct {
+	Groups     int           `json:"groups"`  // at least 1
+	Devices    int           `json:"devices"` // of each group, at least 1; with 1 nothing is stored (B16)
+	Window     int           `json:"window"`  // messages that a sender may have sent and not seen acked, at least 1
+	Size       int           `json:"size"`    // of an envelope, MinSize to d2m.MaxEnvelopeSize bytes
+	Think      time.Duration `json:"-"`       // between two messages of a sender, on average; 0: none
+	SingleAcks bool          `json:"single_acks"`
+	WarmUp     time.Duration `json:"-"` // what is not measured yet
+	Duration   time.Duration `json:"-"` // what is measured
+}
+
+// MinSize is the least envelope in bytes: it has the message's number and time.
+const MinSize = 16
+
+// ReflectResult is what Reflect has measured. Package load's comment tells about the fields.
+type ReflectResult struct {
+	Setup
+	Reflect
+	ThinkSeconds  float64 `json:"think_s"`
+	WarmUpSeconds float64 `json:"warm_up_s"`
+
+	Acked              uint64  `json:"acked"`
+	Delivered          uint64  `json:"delivered"`
+	Overdue            uint64  `json:"overdue"`
+	AckedPerSecond     float64 `json:"acked_per_s"`
+	DeliveredPerSecond float64 `json:"delivered_per_s"`
+
+	Ack           Latency  `json:"ack_latency"`
+	Delivery      Latency  `json:"delivery_latency"`
+	TimerLateness *Latency `json:"timer_lateness,omitempty"`
+
+	LoadCPUPer   *float64 `json:"load_cpu_s_per_100000,omitempty"`
+	ServerCPUPer *float64 `json:"server_cpu_s_per_100000,omitempty"`
+	ServerRSS    *int64   `json:"server_rss_bytes,omitempty"`
+}
+
+// contents is how many different contents there are: those of groups begin at so many places of the same random bytes.
+const contents = 4096
+
+// reflecting is a Reflect that runs.
+type reflecting struct {
+	// fixed
+	Reflect
+	*fleet
+	start       time.Time
+	from, until time.Duration // what is measured, since start
+	random      []byte
+	senders     []*sender
+	receivers   []*receiver
+
+	stopping atomic.Bool // receivers are to end
+	sending  sync.WaitGroup
+	used     usage // within what is measured; the director's
+	tallies  [8]tally
+}
+
+// tally is what some connections have seen.
+type tally struct {
+	mu                   sync.Mutex
+	acked, delivered     uint64 // within what is measured
+	allAcked, allArrived uint64
+	overdue              uint64
+	ack, delivery, late  Histogram
+}
+
+// Reflect measures reflecting. The error is that of the first connection that ends, or of the first thing that is not as
+// the protocol has it; nothing is known then.
+func (s *Server) Reflect(ctx context.Context, load Reflect) (*ReflectResult, error) {
+	devices, err := newDevices(load.Groups, load.Devices)
+	if err != nil {
+		return nil, err
+	}
+	r := &reflecting{Reflect: load, fleet: s.newFleet(ctx), from: load.WarmUp, until: load.WarmUp + load.Duration}
+	err = r.connect(devices)
+	if err == nil {
+		err = r.play()
+	}
+	result := r.result()
+	return result, errors.Join(err, r.end(devices))
+}
+
+// connect logs all devices in.
+func (r *reflecting) connect(devices []*device) error {
+	r.server.progress("connecting %d devices", len(devices))
+	r.random = make([]byte, r.Size+contents)
+	r.server.fillRandom(r.random)
+	buffer := min(max(2048, r.Window*(r.Size+64)), 64<<10)
+	conns, err := r.connectAll(devices, func(int) int { return buffer })
+	if err != nil {
+		return err
+	}
+	for i, c := range conns {
+		group := i / r.Devices
+		content := r.random[group%contents:][:r.Size-MinSize]
+		tally := &r.tallies[i%len(r.tallies)]
+		if i%r.Devices == 0 {
+			r.senders = append(r.senders, r.newSender(c, tally, content, group))
+		} else {
+			r.receivers = append(r.receivers, &receiver{reflecting: r, c: c, tally: tally, content: content})
+		}
+	}
+	return nil
+}
+
+// play runs the load until all that was sent has arrived.
+func (r *reflecting) play() error {
+	tasks := []func() error{r.direct}
+	for _, s := range r.senders {
+		tasks = append(tasks, s.run)
+	}
+	for _, receiver := range r.receivers {
+		tasks = append(tasks, receiver.run)
+	}
+	r.sending.Add(len(r.senders))
+	r.start = time.Now()
+	return r.run(tasks...)
+}
+
+func (r *reflecting) now() time.Duration { return time.Since(r.start) }
+
+// measured tells whether something at this time counts.
+func (r *reflecting) measured(at time.Duration) bool { return r.from <= at && at < r.until }
+
+// direct looks at the processor when the measurement begins and ends, and stops the receivers when all has arrived.
+func (r *reflecting) direct() error {
+	defer r.stop()
+	if !r.sleep(r.from, "warming up") {
+		return nil
+	}
+	before := r.server.usage()
+	if !r.sleep(r.until, "measuring") {
+		return nil
+	}
+	r.used = r.server.usage().since(before)
+	r.server.progress("waiting for what is on its way")
+	return r.awaitArrival()
+}
+
+// sleep waits until a time since the start, and reports whether it came to that.
+func (r *reflecting) sleep(until time.Duration, what string) bool {
+	r.server.progress("%s", what)
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	timer := time.NewTimer(until - r.now())
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return true
+		case <-r.ctx.Done():
+			return false
+		case <-second.C:
+			acked, _ := r.arrived()
+			r.server.progress("%s: %d messages acked in %.0f s", what, acked, r.now().Seconds())
+		}
+	}
+}
+
+// arrived returns how many messages were acked and delivered since the start.
+func (r *reflecting) arrived() (acked, delivered uint64) {
+	for i := range r.tallies {
+		t := &r.tallies[i]
+		t.mu.Lock()
+		acked += t.allAcked
+		delivered += t.allArrived
+		t.mu.Unlock()
+	}
+	return acked, delivered
+}
+
+// awaitArrival waits until all that was sent has been acked and delivered.
+func (r *reflecting) awaitArrival() error {
+	sent := make(chan struct{})
+	go func() {
+		r.sending.Wait()
+		close(sent)
+	}()
+	timeout := time.NewTimer(stepTimeout)
+	defer timeout.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	select {
+	case <-sent:
+	case <-r.ctx.Done():
+		return nil
+	case <-timeout.C:
+		acked, _ := r.arrived()
+		return fmt.Errorf("server: has acked %d messages, and not all that were sent, %v after the last of them", acked, stepTimeout)
+	}
+	for {
+		acked, delivered := r.arrived()
+		want := acked * uint64(r.Devices-1)
+		if delivered == want {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-r.ctx.Done():
+			return nil
+		case <-timeout.C:
+			return fmt.Errorf("server: of %d messages for the %d devices that receive, %d have arrived, %v after the last was sent",
+				want, len(r.receivers), delivered, stepTimeout)
+		}
+	}
+}
+
+// stop ends the receivers.
+func (r *reflecting) stop() {
+	r.stopping.Store(true)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, receiver := range r.receivers {
+		receiver.c.SetReadDeadline(past)
+	}
+}
+
+// result puts together what all have seen.
+func (r *reflecting) result() *ReflectResult {
+	var sum tally
+	for i := range r.tallies {
+		t := &r.tallies[i]
+		sum.acked += t.acked
+		sum.delivered += t.delivered
+		sum.overdue += t.overdue
+		sum.ack.Merge(&t.ack)
+		sum.delivery.Merge(&t.delivery)
+		sum.late.Merge(&t.late)
+	}
+	result := &ReflectResult{
+		Setup:         r.fleet.server.setup("reflect", r.Duration, r.used),
+		Reflect:       r.Reflect,
+		ThinkSeconds:  r.Think.Seconds(),
+		WarmUpSeconds: r.WarmUp.Seconds(),
+
+		Acked:              sum.acked,
+		Delivered:          sum.delivered,
+		Overdue:            sum.overdue,
+		AckedPerSecond:     perSecond(sum.acked, r.Duration),
+		DeliveredPerSecond: perSecond(sum.delivered, r.Duration),
+
+		Ack:      newLatency(&sum.ack),
+		Delivery: newLatency(&sum.delivery),
+
+		LoadCPUPer:   per(r.used.load, float64(sum.acked)/100_000),
+		ServerCPUPer: per(r.used.server, float64(sum.acked)/100_000),
+		ServerRSS:    r.server.rss(),
+	}
+	if r.Think > 0 {
+		late := newLatency(&sum.late)
+		result.TimerLateness = &late
+	}
+	return result
+}
+
+// frameOf makes the frame of a message that lacks its number and time, and tells where its D2M header is.
+func frameOf(content []byte) (frame []byte, header int) {
+	header = len(appendHeader(nil, binaryMsg, reflectHeader+MinSize+len(content)))
+	frame = appendMessage(nil, d2m.Reflect{Envelope: append(make([]byte, MinSize), content...)})
+	return frame, header
+}
