@@ -8,12 +8,14 @@ SEED       ?= 0
 TORTURE_MINUTES ?= 1
 TORTURE_FLAGS   ?=
 
+COMPARE_FLAGS ?=
+
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help test race model mutate vet integration powercut torture fuzz bench
+.PHONY: help test race model mutate vet integration powercut torture fuzz bench compare compare-packages
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\): ## /\1\t/p' Makefile | expand -t 13
+	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 18
 
 test: ## run the tests; they need Go alone
 	$(GO) test ./...
@@ -58,3 +60,11 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . ./...
+
+compare: ## measure this server beside Redis, JetStream, Mosquitto and proxies; bench/compare tells more
+	cd bench/compare && $(GO) run . $(COMPARE_FLAGS)
+
+compare-packages: ## install what compare needs and is missing (Debian, Ubuntu)
+	for package in redis-server mosquitto nginx libnginx-mod-stream haproxy websockify libsodium-dev; do \
+		dpkg -s $$package >/dev/null 2>&1 || { $(SUDO) apt-get update && $(SUDO) apt-get install -y $$package; } || exit 1; \
+	done

@@ -1,0 +1,5 @@
+module openmediator/bench/compare
+
+go 1.26.0
+
+replace openmediator => ../..

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// measured is a row with its figures: for each contestant those of all rounds.
+type measured struct {
+	row
+	rounds map[string][]figures
+}
+
+// measure runs the rounds of a row.
+func measure(ctx context.Context, r row, o options, progress func(string, ...any)) (measured, error) {
+	m := measured{row: r, rounds: map[string][]figures{}}
+	for round := range o.Rounds {
+		for i := range r.contestants {
+			c := r.contestants[(round+i)%len(r.contestants)]
+			start := time.Now()
+			f, err := turn(ctx, c, o)
+			if err != nil {
+				return m, fmt.Errorf("%s/%s: %w", r.id, c.id, err)
+			}
+			m.rounds[c.id] = append(m.rounds[c.id], f)
+			progress("%s round %d of %d: %-22s %s (%.1f s)", r.id, round+1, o.Rounds, c.id, r.summary(f), time.Since(start).Seconds())
+		}
+	}
+	return m, nil
+}
+
+// turn runs a contestant in an empty directory.
+func turn(ctx context.Context, c contestant, o options) (f figures, err error) {
+	dir, err := os.MkdirTemp(o.Dir, "compare-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return c.run(run{ctx, o, dir})
+}
+
+func (r row) summary(f figures) (text string) {
+	for _, m := range r.metrics {
+		if value, ok := f[m.key]; ok {
+			text += fmt.Sprintf("%s %s  ", number(value), m.name)
+		}
+	}
+	return text
+}
+
+// spread is what several rounds have shown.
+type spread struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+}
+
+// spread returns the figures of a contestant; ok says whether there are any.
+func (m measured) spread(contestant string, kind metric) (s spread, ok bool) {
+	var values []float64
+	for _, f := range m.rounds[contestant] {
+		if value, ok := f[kind.key]; ok {
+			values = append(values, value)
+		}
+	}
+	if len(values) == 0 {
+		return spread{}, false
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	s = spread{values[middle], values[0], values[len(values)-1]}
+	if len(values)%2 == 0 {
+		s.Median = (values[middle-1] + values[middle]) / 2
+	}
+	return s, true
+}

@@ -1,0 +1,6 @@
+package main
+
+// allRows returns all kinds of work in the order of the table.
+func allRows() []row {
+	return reflectRows()
+}
