@@ -201,7 +201,7 @@ func followLog(log io.Reader, listening chan<- string) (last string) {
 	return last
 }
 
-// withoutSettings keeps the settings of the user's own server from this one.
+// withoutSettings keeps the settings of the user's own server from this one, and its configuration file, too.
 func withoutSettings(environ []string) []string {
 	var kept []string
 	for _, entry := range environ {
@@ -209,7 +209,7 @@ func withoutSettings(environ []string) []string {
 			kept = append(kept, entry)
 		}
 	}
-	return kept
+	return append(kept, rowOf("config").variable()+"=")
 }
 
 // kill ends the process without warning and tells what the system says of its end.

@@ -34,6 +34,7 @@ func usageOf(cmd *cobra.Command, format string, args ...any) error {
 // exitCode maps every error to what the process ends with.
 func exitCode(err error) int {
 	var wrong usageError
+	var settings settingsError
 	var closed *client.CloseError
 	var unreachable *client.UnreachableError
 	var lost *client.LostError
@@ -44,7 +45,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &wrong):
+	case errors.As(err, &wrong), errors.As(err, &settings):
 		return exitUsage
 	case errors.As(err, &closed), errors.As(err, &rejected):
 		return exitFailed

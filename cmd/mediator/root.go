@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,9 +34,19 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintf(errOut, "mediator: %s\n", printable(describe(err)))
+		fmt.Fprint(errOut, report(err))
 	}
 	return exitCode(err)
+}
+
+// report returns what the program says of an error when it ends: a line, or several if more than one setting is wrong.
+func report(err error) string {
+	const prefix = "mediator: "
+	var wrong settingsError
+	if errors.As(err, &wrong) {
+		return wrong.report(prefix)
+	}
+	return prefix + printable(describe(err)) + "\n"
 }
 
 // obeySignals ends the command in an orderly way at the first signal, and the process at the second. It runs as long as

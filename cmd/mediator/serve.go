@@ -28,7 +28,9 @@ func newServeCommand() *cobra.Command {
 		Long: `Runs the server. It needs no configuration: it listens on 127.0.0.1, port 8440, and keeps its data under the user's
 state directory.
 
-Every flag can also be given as an environment variable: --max-slots is MEDIATOR_MAX_SLOTS. The flag wins.
+Every flag can also be given as an environment variable, --max-slots as MEDIATOR_MAX_SLOTS, and as a line of a TOML file:
+max-slots = 10. The flag wins over the variable, and that over the file. The file is --config, or
+` + defaultConfigFile + ` if it is there; see mediator config.
 
 SIGINT or SIGTERM stops the server in an orderly way: devices are told (close code 1001), what was acknowledged is on
 disk. A second one ends it at once; what was acknowledged is on disk all the same.
@@ -91,6 +93,9 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 		return err
 	}
 	log.Info().Str("version", version()).Str("data", data).Msg("mediator started")
+	if s.file != "" {
+		log.Info().Str("file", s.file).Msg("configuration read")
+	}
 	if s.server.Chat.Upstreams.Empty() {
 		log.Info().Msg("no chat server is configured: devices that ask for one are closed; name one with --upstream")
 	}

@@ -9,17 +9,52 @@ import (
 
 const variablePrefix = "MEDIATOR_"
 
+// defaultConfigFile is read if it is there and no other file is named.
+const defaultConfigFile = "/etc/mediator/mediator.toml"
+
 // variable is the name of the environment variable of a setting.
 func (r *setting) variable() string {
 	return variablePrefix + strings.ToUpper(strings.ReplaceAll(r.name, "-", "_"))
 }
 
 // sources is where the values of one command's settings come from. In this order, the later one wins: what the table
-// says, the environment, the flags.
+// says, the configuration file, the environment, the flags. Only the server's commands read a file.
 type sources struct {
 	audience []audience
 	flags    map[string]*flag // by name
 	environ  func(string) (string, bool)
+}
+
+// origin is where the text of a setting comes from, in the order of precedence.
+type origin uint8
+
+const (
+	fromTable origin = iota
+	fromFile
+	fromVariable
+	fromFlag
+)
+
+// value is the text of a setting, and where it comes from.
+type value struct {
+	text string
+	from origin
+	file *configFile // fromFile
+	at   span        // in the file
+}
+
+// values are those of one reading, by setting.
+type values map[string]value
+
+// last returns which of some settings comes from what takes precedence; of several, the last one.
+func (v values) last(names []string) string {
+	best := names[0]
+	for _, name := range names {
+		if v[name].from >= v[best].from {
+			best = name
+		}
+	}
+	return best
 }
 
 // flag keeps the text of a flag until all sources are there. It is a pflag.Value.
@@ -41,7 +76,7 @@ func (f *flag) Type() string {
 
 // Set takes the text. A flag for addresses or chat servers may be repeated.
 func (f *flag) Set(text string) error {
-	if f.given && (f.row.kind == kindAddresses || f.row.kind == kindUpstream) {
+	if f.given && f.row.kind.isList() {
 		text = f.text + "," + text
 	}
 	f.text, f.given = text, true
@@ -79,38 +114,79 @@ func (src *sources) rows() []*setting {
 	return rows
 }
 
-// load reads all settings. The error is a usageError and names the source of the wrong value.
+// load reads all settings. The error is a settingsError, with all that is wrong, or tells why there is no file to be read.
 func (src *sources) load() (*settings, error) {
 	s := newSettings()
+	file, err := src.readFile()
+	if err != nil {
+		return nil, usageError(err.Error())
+	}
+	s.values = make(values)
+	var wrong []problem
+	if file != nil {
+		s.file = file.path
+		wrong = file.problems
+	}
 	for _, row := range src.rows() {
-		text, from := row.byDefault, ""
-		if value, ok := src.environ(row.variable()); ok {
-			text, from = value, " (set by "+row.variable()+")"
-		}
-		if f := src.flags[row.name]; f.given {
-			text, from = f.text, ""
-		}
-		if text == "" && row.byDefault == "" && from == "" {
+		v := src.value(row, file)
+		s.values[row.name] = v
+		if v.text == "" && v.from == fromTable {
 			continue
 		}
-		if err := row.set(s, text); err != nil {
-			return nil, usage("%v%s", err, from)
+		if err := row.set(s, v.text); err != nil {
+			wrong = append(wrong, s.values.located(problem{setting: row.name, text: err.Error()}))
 		}
 	}
-	return s, s.check()
+	if slices.Contains(src.audience, ofServe) {
+		for _, p := range s.relate(wrong) {
+			wrong = append(wrong, s.values.located(p))
+		}
+	}
+	if len(wrong) > 0 {
+		return nil, settingsError(wrong)
+	}
+	return s, nil
 }
 
-// check finds values that are in range but contradict each other.
-func (s *settings) check() error {
-	if group := s.server.Group; group.GroupBytes < group.QueueBytes {
-		return usage("max-group-bytes: %d bytes are less than max-queue-bytes, %d; raise the one or lower the other",
-			group.GroupBytes, group.QueueBytes)
+// readFile reads the configuration file; nil if there is none.
+func (src *sources) readFile() (*configFile, error) {
+	if !slices.Contains(src.audience, ofServe) {
+		return nil, nil
 	}
-	if s.server.StagedBytes < s.server.Group.StagedBytes {
-		return usage("max-staged-bytes: %d bytes are less than max-transaction-bytes, %d; raise the one or lower the other",
-			s.server.StagedBytes, s.server.Group.StagedBytes)
+	switch v := src.value(rowInFile("config"), nil); {
+	case v.text != "":
+		return readConfigFile(v.text, true)
+	case v.from != fromTable:
+		return nil, nil // it was asked for
 	}
-	return s.resolveUpstreams()
+	return readConfigFile(defaultConfigFile, false)
+}
+
+// value returns the text of a setting that takes precedence. What a file says wrong is not in its values.
+func (src *sources) value(row *setting, file *configFile) value {
+	if f := src.flags[row.name]; f.given {
+		return value{text: f.text, from: fromFlag}
+	}
+	if text, ok := src.environ(row.variable()); ok {
+		return value{text: text, from: fromVariable}
+	}
+	if file != nil {
+		if v, ok := file.values[row.name]; ok {
+			return value{text: v.text, from: fromFile, file: file, at: v.at}
+		}
+	}
+	return value{text: row.byDefault}
+}
+
+// located adds to a problem where its setting comes from.
+func (v values) located(p problem) problem {
+	switch value := v[p.setting]; value.from {
+	case fromFile:
+		p.file, p.at = value.file, value.at
+	case fromVariable:
+		p.from = rowOf(p.setting).variable()
+	}
+	return p
 }
 
 // help is the text of the flag.

@@ -13,6 +13,7 @@ import (
 // settings are the values of the table.
 type settings struct {
 	// serve
+	config         string // empty: the one in /etc, if it is there
 	listen         []address
 	allowPlaintext bool
 	data           string
@@ -33,10 +34,16 @@ type settings struct {
 	device string
 	url    string // empty: the one in the device file
 	json   bool
+
+	// of the reading
+	file   string // that was read; empty: none
+	values values
 }
 
-// setting is one row of the table.
+// setting is one row of the table. A new row says in restart why it takes one, or is applied by a reload (reload.go). Add
+// what contradicts other settings to relations, and what can be tried beforehand to checks.
 type setting struct {
+	section   string              // of the documentation, if one begins with this row
 	name      string              // of the flag; the variable is MEDIATOR_ and the same in capitals
 	flag      string              // of the flag, where another command has one with that name already
 	of        audience            // which commands have it
@@ -45,7 +52,9 @@ type setting struct {
 	byDefault string              // as text; if empty, text says what holds
 	low, high string              // the range, both included; empty for a kind that has none
 	zero      string              // what 0 means, if it is allowed outside the range
-	text      string              // for --help
+	text      string              // for --help and the documentation
+	restart   string              // why a change takes a restart; empty: SIGHUP is enough
+	notInFile bool                // may stand in no configuration file
 	field     func(*settings) any // where the value goes
 }
 
@@ -79,21 +88,40 @@ const (
 	kindDuration  kind = "duration"
 )
 
+// isList says whether there may be several values: flags may be repeated, variables have commas, files have arrays.
+func (k kind) isList() bool { return k == kindAddresses || k == kindUpstream }
+
+// Why a change takes a restart.
+const (
+	restartListeners = "the listeners are opened at the start"
+	restartStore     = "the store is opened with it"
+)
+
 // table holds all settings there are.
 var table = []setting{
+	{section: "Where things are",
+		name: "config", of: ofServe, kind: kindPath, notInFile: true,
+		text: "configuration file, in which each setting of this list stands as in \"max-slots = 10\"; empty for none (default " +
+			defaultConfigFile + " if it is there)",
+		restart: "it is named at the start",
+		field:   func(s *settings) any { return &s.config }},
 	{name: "listen", of: ofServe, kind: kindAddresses, byDefault: "ws://127.0.0.1:8440",
 		text: "where to accept connections: ws://HOST:PORT, HOST:PORT for short, or unix:PATH; may be repeated, " +
 			"or hold several with commas between",
-		field: func(s *settings) any { return &s.listen }},
+		restart: restartListeners,
+		field:   func(s *settings) any { return &s.listen }},
 	{name: "allow-plaintext", of: ofServe, kind: kindSwitch, byDefault: "false",
 		text: "allow an address that other machines reach, although connections are not encrypted: for a proxy " +
 			"in front that does TLS",
-		field: func(s *settings) any { return &s.allowPlaintext }},
+		restart: restartListeners,
+		field:   func(s *settings) any { return &s.allowPlaintext }},
 	{name: "data", of: ofServe, kind: kindPath,
 		text: "directory of what is stored, made if it is not there (default $XDG_STATE_HOME/mediator, else " +
 			"~/.local/state/mediator)",
-		field: func(s *settings) any { return &s.data }},
-	{name: "log-level", of: ofServe, kind: kindLevel, byDefault: "info",
+		restart: "it is in use until the end",
+		field:   func(s *settings) any { return &s.data }},
+	{section: "What the log says",
+		name: "log-level", of: ofServe, kind: kindLevel, byDefault: "info",
 		text:  "how much to log",
 		field: func(s *settings) any { return &s.logLevel }},
 	{name: "privacy", of: ofServe, kind: kindPrivacy, byDefault: "strict",
@@ -101,7 +129,8 @@ var table = []setting{
 			"groups and addresses",
 		field: func(s *settings) any { return &s.server.Privacy }},
 
-	{name: "upstream", of: ofServe, kind: kindUpstream,
+	{section: "Chat servers",
+		name: "upstream", of: ofServe, kind: kindUpstream,
 		text: "where the chat server is: HOST:PORT for all server groups; or a template such as " +
 			"g-{server_group}.example.net:5222; or SERVERGROUP=HOST:PORT, which may be repeated, or several with commas " +
 			"between. A device whose server group has none is closed with 4001",
@@ -122,7 +151,8 @@ var table = []setting{
 		text:  "bytes per second that one device may exchange with its chat server in each direction, after the first 256 KiB",
 		field: func(s *settings) any { return &s.server.Chat.Rate }},
 
-	{name: "max-connections", of: ofServe, kind: kindCount, unit: "connections", byDefault: "50000",
+	{section: "How much one may take",
+		name: "max-connections", of: ofServe, kind: kindCount, unit: "connections", byDefault: "50000",
 		low: "1", high: "10000000",
 		text:  "connections at once",
 		field: func(s *settings) any { return &s.server.MaxConnections }},
@@ -159,7 +189,8 @@ var table = []setting{
 		low: "1", high: "10000000",
 		text:  "new device groups that one IP address may register at once before max-address-groups counts",
 		field: func(s *settings) any { return &s.server.AddressGroupBurst }},
-	{name: "max-slots", of: ofServe, kind: kindCount, unit: "device slots", byDefault: "10",
+	{section: "Device groups",
+		name: "max-slots", of: ofServe, kind: kindCount, unit: "device slots", byDefault: "10",
 		low: "1", high: "15",
 		text:  "devices of a group",
 		field: func(s *settings) any { return &s.server.Group.MaxSlots }},
@@ -183,15 +214,18 @@ var table = []setting{
 		low: "128KiB", high: "64GiB",
 		text:  "bytes of them in all groups together",
 		field: func(s *settings) any { return &s.server.StagedBytes }},
-	{name: "max-store-bytes", of: ofServe, kind: kindBytes, byDefault: "0",
+	{section: "Disk and memory",
+		name: "max-store-bytes", of: ofServe, kind: kindBytes, byDefault: "0",
 		low: "1MiB", high: "1024TiB", zero: "80 % of the file system",
-		text:  "bytes of the whole store; beyond them nothing is taken, and from seven eighths on no new group",
-		field: func(s *settings) any { return &s.storeBytes }},
+		text:    "bytes of the whole store; beyond them nothing is taken, and from seven eighths on no new group",
+		restart: restartStore,
+		field:   func(s *settings) any { return &s.storeBytes }},
 	{name: "compact-every", of: ofServe, kind: kindDuration, byDefault: "24h",
 		low: "1m", high: "8760h", zero: "never",
 		text: "how long the bytes of what is deleted may stay in the file; it is then replaced by a copy without them, while the " +
 			"server runs",
-		field: func(s *settings) any { return &s.compactEvery }},
+		restart: restartStore,
+		field:   func(s *settings) any { return &s.compactEvery }},
 	{name: "cache-bytes", of: ofServe, kind: kindBytes, byDefault: "64MiB",
 		low: "0", high: "64GiB",
 		text:  "bytes of lately stored messages kept in memory",
@@ -201,7 +235,8 @@ var table = []setting{
 		text:  "bytes of them for one group",
 		field: func(s *settings) any { return &s.server.Group.TailBytes }},
 
-	{name: "volatile-expiry", of: ofServe, kind: kindDuration, byDefault: "10m",
+	{section: "Times",
+		name: "volatile-expiry", of: ofServe, kind: kindDuration, byDefault: "10m",
 		low: "1s", high: "8760h",
 		text:  "how long a volatile slot outlives its connection",
 		field: func(s *settings) any { return &s.server.Group.VolatileExpiry }},
@@ -230,7 +265,8 @@ var table = []setting{
 		text:  "how long a device may neither take what waits for it nor send anything",
 		field: func(s *settings) any { return &s.server.StallTimeout }},
 
-	{name: "chatserver-listen", flag: "listen", of: ofChatServer, kind: kindHostPort, byDefault: "127.0.0.1:5222",
+	{section: "The bundled chat server",
+		name: "chatserver-listen", flag: "listen", of: ofChatServer, kind: kindHostPort, byDefault: "127.0.0.1:5222",
 		text:  "where to accept chat connections; they are encrypted",
 		field: func(s *settings) any { return &s.chat.listen }},
 	{name: "chatserver-data", flag: "data", of: ofChatServer, kind: kindPath,
@@ -255,7 +291,8 @@ var table = []setting{
 		text:  "how much to log",
 		field: func(s *settings) any { return &s.chat.logLevel }},
 
-	{name: "device", of: ofDeviceFile, kind: kindPath,
+	{section: "Devices",
+		name: "device", of: ofDeviceFile, kind: kindPath,
 		text:  "the device file, as made by \"mediator device new\" (required)",
 		field: func(s *settings) any { return &s.device }},
 	{name: "server", of: ofDevice, kind: kindURL,
@@ -272,6 +309,16 @@ const defaultServer = "ws://127.0.0.1:8440"
 
 // newSettings returns what holds where no row says anything.
 func newSettings() *settings { return &settings{server: mediator.DefaultConfig()} }
+
+// rowOf returns the setting with this name, or nil.
+func rowOf(name string) *setting {
+	for i := range table {
+		if table[i].name == name {
+			return &table[i]
+		}
+	}
+	return nil
+}
 
 // flagName is the name of the flag. It is also what errors call the setting.
 func (r *setting) flagName() string {

@@ -231,7 +231,7 @@ func loaded(t *testing.T, args []string, environ map[string]string) (*settings, 
 	cmd := &cobra.Command{Use: "serve"}
 	src := addSettings(cmd, func(name string) (string, bool) {
 		text, ok := environ[name]
-		return text, ok
+		return text, ok || name == "MEDIATOR_CONFIG" // none, whatever is in /etc
 	}, ofServe)
 	if err := cmd.ParseFlags(args); err != nil {
 		t.Fatal(err)

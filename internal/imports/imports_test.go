@@ -76,7 +76,8 @@ var table = map[string]rule{
 	"cmd/mediator": {
 		own: []string{"chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
 			"internal/load", "mediator", "reflect", "reflect/boltstore", "reflect/memstore"},
-		others: []string{"github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/sys", "golang.org/x/term"},
+		others: []string{"github.com/pelletier/go-toml/v2/unstable", "github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/sys",
+			"golang.org/x/term"},
 	},
 
 	// Tests that look at the whole.

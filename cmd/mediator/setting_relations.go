@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+)
+
+// relation is what several settings mean together.
+type relation struct {
+	of    []string              // the settings
+	check func(*settings) error // says in one sentence how they contradict each other; may complete s.server
+}
+
+// relations are looked at in this order. One is left out if one of its settings is wrong by itself.
+var relations = []relation{
+	{[]string{"max-queue-bytes", "max-group-bytes"}, func(s *settings) error {
+		if group := s.server.Group; group.GroupBytes < group.QueueBytes {
+			return fmt.Errorf("max-group-bytes: %d bytes are less than max-queue-bytes, %d; raise the one or lower the other",
+				group.GroupBytes, group.QueueBytes)
+		}
+		return nil
+	}},
+	{[]string{"max-transaction-bytes", "max-staged-bytes"}, func(s *settings) error {
+		if s.server.StagedBytes < s.server.Group.StagedBytes {
+			return fmt.Errorf("max-staged-bytes: %d bytes are less than max-transaction-bytes, %d; raise the one or lower the other",
+				s.server.StagedBytes, s.server.Group.StagedBytes)
+		}
+		return nil
+	}},
+	{[]string{"max-slots", "max-group-connections"}, func(s *settings) error {
+		if most := s.server.MaxGroupConnections; most != 0 && most < s.server.Group.MaxSlots {
+			return fmt.Errorf("max-group-connections: %d are fewer than max-slots, %d, and some devices would never get in; "+
+				"raise the one or lower the other", most, s.server.Group.MaxSlots)
+		}
+		return nil
+	}},
+	{[]string{"listen"}, (*settings).checkTwice},
+	{[]string{"listen", "allow-plaintext"}, (*settings).checkPlaintext},
+	{[]string{"upstream", "upstream-pattern"}, (*settings).resolveUpstreams},
+}
+
+// relate looks at all relations but those of settings that are wrong.
+func (s *settings) relate(wrong []problem) (found []problem) {
+	for _, r := range relations {
+		if slices.ContainsFunc(wrong, func(p problem) bool { return slices.Contains(r.of, p.setting) }) {
+			continue
+		}
+		if err := r.check(s); err != nil {
+			found = append(found, problem{setting: s.values.last(r.of), text: err.Error()})
+		}
+	}
+	return found
+}
+
+// checkTwice finds an address that is there twice.
+func (s *settings) checkTwice() error {
+	for i, a := range s.listen {
+		if _, port, err := net.SplitHostPort(a.name); err == nil && port == "0" {
+			continue
+		}
+		if slices.Contains(s.listen[:i], a) {
+			return fmt.Errorf("listen: %v is there twice; leave one of them out", a)
+		}
+	}
+	return nil
+}
+
+// checkPlaintext refuses addresses that other machines reach, as far as nothing has to be looked up for it.
+func (s *settings) checkPlaintext() error {
+	for _, a := range s.listen {
+		host, _, err := net.SplitHostPort(a.name)
+		if err != nil {
+			continue
+		}
+		if _, err := netip.ParseAddr(host); err != nil && host != "" {
+			continue
+		}
+		_, err = a.resolve(s.allowPlaintext)
+		var refused usageError
+		if errors.As(err, &refused) {
+			return err
+		}
+	}
+	return nil
+}
