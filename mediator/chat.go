@@ -99,7 +99,7 @@ func (d chatDevice) Overdue() {
 // isolation is what a SOCKS proxy may know a device group by: the same for all its devices, different with each start of
 // the server, and of no use to find the group.
 func (s *Server) isolation(group d2m.GroupID) string {
-	mac := hmac.New(sha256.New, s.pseudonyms[:])
+	mac := hmac.New(sha256.New, s.key[:])
 	mac.Write([]byte("isolation"))
 	mac.Write(group[:])
 	return hex.EncodeToString(mac.Sum(nil)[:16])

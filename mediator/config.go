@@ -8,6 +8,7 @@ import (
 
 	"openmediator/chatproxy"
 	"openmediator/devicegroup"
+	"openmediator/privacy"
 )
 
 // Config is what an operator may set. DefaultConfig gives the defaults.
@@ -44,7 +45,7 @@ type Config struct {
 
 	Chat chatproxy.Config // how the chat servers are reached; the zero value knows none
 
-	Privacy Privacy
+	Privacy privacy.Policy // what the log may say of users (B42)
 	Log     zerolog.Logger
 }
 
@@ -88,6 +89,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("bytes kept in memory: %d is negative", c.TailBytes)
 	case c.StagedBytes < c.Group.StagedBytes:
 		return fmt.Errorf("bytes staged: %d is below the bytes staged per transaction, %d", c.StagedBytes, c.Group.StagedBytes)
+	}
+	if err := c.Privacy.Validate(time.Now()); err != nil {
+		return err
 	}
 	if err := c.validateLimits(); err != nil {
 		return err

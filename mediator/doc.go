@@ -8,7 +8,7 @@
 //   - A group has one owner at a time: whoever holds its lock. The reader of a connection takes it for one event, the
 //     committer to fetch a batch and to hand in the store's answer, a writer to fetch what is to be sent. Nobody sends,
 //     and nobody waits for the disk, under that lock, but for the claim of a group that nobody uses yet.
-//   - What may be seen of users in the log goes through [Privacy] alone (B42); errors of the network are logged by kind,
+//   - What may be seen of users in the log goes through package privacy alone (B42); errors of the network are logged by kind,
 //     since their text holds addresses.
 //
 // # Locks

@@ -1,80 +1,34 @@
 package mediator
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 
 	"github.com/rs/zerolog"
 
 	"openmediator/d2m"
 	"openmediator/devicegroup"
+	"openmediator/privacy"
 	"openmediator/reflect"
 )
 
-// Privacy is how much of its users the server writes to its log (B42).
-type Privacy uint8
-
-const (
-	PrivacyStrict   Privacy = iota // a pseudonym per connection, nothing else
-	PrivacyOperator                // a pseudonym per group besides, which changes with each start of the server
-	PrivacyFull                    // the device group id and the client's address: for debugging, announced at start
-)
-
-var privacyNames = [...]string{"strict", "operator", "full"}
-
-func (p Privacy) String() string { return privacyNames[p] }
-
-// ParsePrivacy returns the level with this name.
-func ParsePrivacy(name string) (Privacy, error) {
-	for i, n := range privacyNames {
-		if n == name {
-			return Privacy(i), nil
-		}
-	}
-	return 0, fmt.Errorf("privacy: %q is not one of strict, operator, full", name)
-}
-
-// newName returns a pseudonym: it links the lines of one connection and means nothing besides.
-func newName() string {
-	var b [4]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
-}
-
-// groupName returns the pseudonym of a group, which nobody can reverse who does not have the key of this start.
-func (s *Server) groupName(group d2m.GroupID) string {
-	mac := hmac.New(sha256.New, s.pseudonyms[:])
-	mac.Write(group[:])
-	return hex.EncodeToString(mac.Sum(nil)[:4])
-}
-
 // connection adds what may be seen of a connection to a line of the log.
 func (s *Server) connection(e *zerolog.Event, c *conn) *zerolog.Event {
-	e = e.Str("connection", c.name)
-	if s.config().Privacy == PrivacyFull {
-		e = e.Stringer("address", c.out.Conn.RemoteAddr())
-	}
-	return s.device(e, c.url.GroupID)
+	return e.EmbedObject(s.view.Connection(c.name, c.out.Conn.RemoteAddr(), c.url.GroupID))
 }
 
-// device adds what may be seen of a group to a line of the log.
-func (s *Server) device(e *zerolog.Event, group d2m.GroupID) *zerolog.Event {
-	switch s.config().Privacy {
-	case PrivacyOperator:
-		return e.Str("group", s.groupName(group))
-	case PrivacyFull:
-		return e.Hex("group", group[:])
-	}
-	return e
+// group adds what may be seen of a group to a line of the log.
+func (s *Server) group(e *zerolog.Event, group d2m.GroupID) *zerolog.Event {
+	return e.EmbedObject(s.view.Group(group))
 }
 
 func (s *Server) announce() {
-	if s.config().Privacy == PrivacyFull {
-		s.config().Log.Warn().Msg("privacy is off: this log holds the addresses and groups of the users")
+	until := s.config().Privacy.Until
+	if s.view.Level() == privacy.Full {
+		s.config().Log.Warn().Time("until", until).Msg("privacy is off: this log holds the addresses and groups of the users")
+		return
+	}
+	if s.config().Privacy.Level == privacy.Full {
+		s.config().Log.Warn().Time("until", until).Msg("privacy full has ended: strict holds")
 	}
 }
 
@@ -124,7 +78,7 @@ var noticeTexts = [...]string{
 }
 
 func (s *Server) logNotice(group d2m.GroupID, n devicegroup.Notice) {
-	s.device(s.config().Log.Warn(), group).Msg(noticeTexts[n])
+	s.group(s.config().Log.Warn(), group).Msg(noticeTexts[n])
 }
 
 func (s *Server) logStoreFailed(err error) {
@@ -139,7 +93,7 @@ func (s *Server) logStoreFailed(err error) {
 
 // logUnreadable logs that what is stored of a group makes no sense: its devices are refused, and nobody else's.
 func (s *Server) logUnreadable(group d2m.GroupID) {
-	s.device(s.config().Log.Error(), group).Msg("what is stored of a group cannot be read: its devices are refused")
+	s.group(s.config().Log.Error(), group).Msg("what is stored of a group cannot be read: its devices are refused")
 }
 
 // storeWorks notes that the store did what it was asked, after it had failed.

@@ -13,12 +13,14 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"openmediator/d2m"
 	"openmediator/internal/listen"
 	"openmediator/mediator"
+	"openmediator/privacy"
 	"openmediator/reflect"
 	"openmediator/reflect/memstore"
 )
@@ -81,13 +83,18 @@ const (
 	secretText        = "secret payload"
 )
 
+// policyOf is a level that lasts.
+func policyOf(level privacy.Level) privacy.Policy {
+	return privacy.Policy{Level: level, Until: time.Now().Add(time.Hour)}
+}
+
 // session makes the server log all that it can: logins, refusals, every kind of end, failures of the store.
-func session(t *testing.T, privacy mediator.Privacy) (log *logBuffer, id identity) {
+func session(t *testing.T, level privacy.Level) (log *logBuffer, id identity) {
 	t.Helper()
 	log = new(logBuffer)
 	config := mediator.DefaultConfig()
 	config.Log = zerolog.New(log)
-	config.Privacy = privacy
+	config.Privacy = policyOf(level)
 	config.Group.QueueMessages = 6
 	config.Group.MaxSlots = 3
 	s := startServer(t, &noisyListener{Loopback: listen.TCP(t)}, memstore.New(), config)
@@ -183,9 +190,9 @@ func forbidden(id identity) map[string]string {
 }
 
 func TestB42_LogNamesNobody(t *testing.T) {
-	for _, privacy := range []mediator.Privacy{mediator.PrivacyStrict, mediator.PrivacyOperator} {
-		t.Run(privacy.String(), func(t *testing.T) {
-			log, id := session(t, privacy)
+	for _, level := range []privacy.Level{privacy.Strict, privacy.Operator} {
+		t.Run(level.String(), func(t *testing.T) {
+			log, id := session(t, level)
 			text := strings.ToLower(string(log.bytes()))
 			for what, secret := range forbidden(id) {
 				if at := strings.Index(text, strings.ToLower(secret)); at >= 0 {
@@ -208,7 +215,7 @@ func TestB42_LogNamesNobody(t *testing.T) {
 
 // The debug switch is announced at start, and shows what it announces.
 func TestB42_FullIsAnnounced(t *testing.T) {
-	log, id := session(t, mediator.PrivacyFull)
+	log, id := session(t, privacy.Full)
 	text := string(log.bytes())
 	first, rest, _ := strings.Cut(text, "\n")
 	if !strings.Contains(first, "privacy is off") || !strings.Contains(first, "warn") {
@@ -242,7 +249,7 @@ func TestB42_Pseudonyms(t *testing.T) {
 	start := func(id identity) (log *logBuffer) {
 		log = new(logBuffer)
 		config := mediator.DefaultConfig()
-		config.Log, config.Privacy = zerolog.New(log), mediator.PrivacyOperator
+		config.Log, config.Privacy = zerolog.New(log), policyOf(privacy.Operator)
 		s := startServer(t, listen.TCP(t), memstore.New(), config)
 		for _, who := range []identity{id, id, newIdentity(t)} {
 			d := s.dial(who)
@@ -269,7 +276,7 @@ func TestB42_Pseudonyms(t *testing.T) {
 }
 
 func TestB42_StrictLogHasNoGroups(t *testing.T) {
-	log, _ := session(t, mediator.PrivacyStrict)
+	log, _ := session(t, privacy.Strict)
 	if names := log.fields(t, "group"); len(names) != 0 {
 		t.Errorf("the log holds names of groups: %q", names)
 	}
@@ -278,18 +285,32 @@ func TestB42_StrictLogHasNoGroups(t *testing.T) {
 	}
 }
 
-func TestB42_PrivacyByName(t *testing.T) {
-	for _, want := range []mediator.Privacy{mediator.PrivacyStrict, mediator.PrivacyOperator, mediator.PrivacyFull} {
-		if got, err := mediator.ParsePrivacy(want.String()); got != want || err != nil {
-			t.Errorf("%q is %v, %v", want.String(), got, err)
-		}
-	}
-	for _, name := range []string{"", "Strict", "none", "off"} {
-		if got, err := mediator.ParsePrivacy(name); err == nil {
-			t.Errorf("%q is %v", name, got)
-		}
-	}
-	if mediator.DefaultConfig().Privacy != mediator.PrivacyStrict {
+func TestB42_StrictIsTheDefault(t *testing.T) {
+	if mediator.DefaultConfig().Privacy.Level != privacy.Strict {
 		t.Error("strict is not the default")
+	}
+}
+
+// A server that starts when the time of full is over says so, and names nobody.
+func TestB42_FullThatIsOverIsStrict(t *testing.T) {
+	var log logBuffer
+	config := mediator.DefaultConfig()
+	config.Log = zerolog.New(&log)
+	config.Privacy = privacy.Policy{Level: privacy.Full, Until: time.Now().Add(-time.Minute)}
+	s := startServer(t, listen.TCP(t), memstore.New(), config)
+	d := s.dial(newIdentity(t))
+	expect[d2m.ServerHello](d)
+	d.send(d2m.GetDevicesInfo{})
+	d.expectClose(d2m.CloseProtocolError)
+	if len(log.lines("privacy full has ended")) != 1 || len(log.lines(`"address"`)) != 0 {
+		t.Errorf("the log is\n%s", log.bytes())
+	}
+}
+
+func TestB42_FullNeedsAnEnd(t *testing.T) {
+	config := mediator.DefaultConfig()
+	config.Privacy.Level = privacy.Full
+	if err := config.Validate(); err == nil {
+		t.Error("full for ever is accepted")
 	}
 }

@@ -35,6 +35,7 @@ func (s *Server) Reconfigure(config Config) error {
 			s.storeFailed(err) // slots that expire earlier now do so when their group is visited next
 		}
 	}
+	s.view.SetPolicy(config.Privacy)
 	if old.Privacy != config.Privacy {
 		s.announce()
 	}

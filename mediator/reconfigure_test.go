@@ -14,6 +14,7 @@ import (
 	"openmediator/d2m"
 	"openmediator/internal/listen"
 	"openmediator/mediator"
+	"openmediator/privacy"
 	"openmediator/reflect/memstore"
 )
 
@@ -212,8 +213,9 @@ func TestReconfigurePrivacy(t *testing.T) {
 		config := mediator.DefaultConfig()
 		config.Log = zerolog.New(&log)
 		s := startServer(t, listen.NewPipe(), memstore.New(), config)
-		for _, privacy := range []mediator.Privacy{mediator.PrivacyFull, mediator.PrivacyFull, mediator.PrivacyStrict} {
-			config.Privacy = privacy
+		full := policyOf(privacy.Full)
+		for _, policy := range []privacy.Policy{full, full, {}} {
+			config.Privacy = policy
 			if err := s.Reconfigure(config); err != nil {
 				t.Fatal(err)
 			}

@@ -20,6 +20,7 @@ import (
 	"openmediator/chatproxy"
 	"openmediator/d2m"
 	"openmediator/devicegroup"
+	"openmediator/privacy"
 	"openmediator/reflect"
 )
 
@@ -38,15 +39,15 @@ type Server struct {
 	// fixed
 	store  reflect.Store
 	random io.Reader
-	// key of the pseudonyms of this start (B42)
-	pseudonyms [32]byte
-	groups     *groups
-	chat       *chatproxy.Proxy
-	pinger     *pinger
-	limits     *limits
-	logins     chan struct{} // as many tokens as logins are checked at once
-	stop       chan struct{} // closed by Shutdown
-	tasks      sync.WaitGroup
+	view   *privacy.View
+	key    [32]byte // of this start: what addresses are counted by, and groups isolated
+	groups *groups
+	chat   *chatproxy.Proxy
+	pinger *pinger
+	limits *limits
+	logins chan struct{} // as many tokens as logins are checked at once
+	stop   chan struct{} // closed by Shutdown
+	tasks  sync.WaitGroup
 
 	current atomic.Pointer[Config] // replaced by Reconfigure, never written to
 
@@ -76,6 +77,7 @@ func New(store reflect.Store, config Config) (*Server, error) {
 		store:       store,
 		random:      rand.Reader,
 		chat:        chatproxy.New(config.Chat),
+		view:        privacy.NewView(config.Privacy),
 		pinger:      newPinger(config.PingInterval),
 		logins:      make(chan struct{}, runtime.GOMAXPROCS(0)),
 		stop:        make(chan struct{}),
@@ -83,8 +85,8 @@ func New(store reflect.Store, config Config) (*Server, error) {
 		empty:       make(chan struct{}),
 	}
 	s.current.Store(&config)
-	rand.Read(s.pseudonyms[:])
-	s.limits = newLimits(config, s.pseudonyms)
+	rand.Read(s.key[:])
+	s.limits = newLimits(config, s.key)
 	s.left.Store(time.Now().UnixMilli())
 	s.groups = newGroups(s)
 	if err := s.groups.restoreAlarms(); err != nil {
@@ -179,7 +181,7 @@ func asksForUpgrade(r *http.Request) bool {
 
 // upgrade makes a request a connection and starts its reader. The handler returns, so that the HTTP server forgets it.
 func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWriter, r *http.Request) {
-	c := &conn{server: s, url: url, name: newName(), guest: guest, parts: 2}
+	c := &conn{server: s, url: url, name: privacy.NewPseudonym(), guest: guest, parts: 2}
 	u := &upgrader{ResponseWriter: w, stir: c.wake}
 	ws, err := websocket.Accept(u, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // any Origin: authentication is the challenge (B1)

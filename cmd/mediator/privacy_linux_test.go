@@ -251,7 +251,8 @@ func findTraces(text string, traces map[string]string) (found []string) {
 // visit runs a server that logs all it can, has everything done to it, and returns what it has written, and where.
 func visit(t *testing.T, privacy string) (*visitor, map[string]string) {
 	s := newShell(t)
-	p, url := s.serve("--data", s.path("data"), "--log-level", "debug", "--privacy", privacy, "--handshake-timeout", "1s")
+	p, url := s.serve("--data", s.path("data"), "--log-level", "debug", "--handshake-timeout", "1s",
+		"--privacy", privacy, "--privacy-until", time.Now().Add(time.Hour).Format(time.RFC3339))
 	v := newVisitor(t, url)
 	v.behave()
 	v.misbehave()

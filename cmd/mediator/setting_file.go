@@ -224,6 +224,8 @@ func (f *configFile) scalar(row *setting, node *unstable.Node, at span, listed b
 		ok = row.kind == kindCount || row.kind == kindBytes
 	case unstable.Bool:
 		ok = row.kind == kindSwitch
+	case unstable.DateTime:
+		ok = row.kind == kindTime
 	case unstable.String:
 		ok = row.kind != kindCount && row.kind != kindSwitch
 	}
@@ -247,6 +249,8 @@ func (k kind) inFile() string {
 		return "a string with a number of bytes"
 	case k == kindDuration:
 		return "a string with a time"
+	case k == kindTime:
+		return "a date and time"
 	}
 	return "a string"
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // relation is what several settings mean together.
@@ -34,6 +35,12 @@ var relations = []relation{
 		if most := s.server.MaxGroupConnections; most != 0 && most < s.server.Group.MaxSlots {
 			return fmt.Errorf("max-group-connections: %d are fewer than max-slots, %d, and some devices would never get in; "+
 				"raise the one or lower the other", most, s.server.Group.MaxSlots)
+		}
+		return nil
+	}},
+	{[]string{"privacy", "privacy-until"}, func(s *settings) error {
+		if err := s.server.Privacy.Validate(time.Now()); err != nil {
+			return fmt.Errorf("%w; set privacy-until to a time not far away", err)
 		}
 		return nil
 	}},

@@ -10,7 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"openmediator/mediator"
+	"openmediator/privacy"
 )
 
 // set reads the text of a setting and puts the value where it goes. The error names the text and what would do.
@@ -31,8 +31,10 @@ func (r *setting) set(s *settings, text string) error {
 		*field, err = parseSwitch(text)
 	case *zerolog.Level:
 		*field, err = parseLevel(text)
-	case *mediator.Privacy:
+	case *privacy.Level:
 		*field, err = parsePrivacy(text)
+	case *time.Time:
+		*field, err = parseTime(text)
 	default:
 		err = r.setNumber(field, text)
 	}
@@ -147,10 +149,18 @@ func parseLevel(text string) (zerolog.Level, error) {
 	return 0, fmt.Errorf("%q is not one of debug, info, warn, error", text)
 }
 
-func parsePrivacy(text string) (mediator.Privacy, error) {
-	privacy, err := mediator.ParsePrivacy(text)
+func parsePrivacy(text string) (privacy.Level, error) {
+	level, err := privacy.ParseLevel(text)
 	if err != nil {
 		return 0, fmt.Errorf("%q is not one of strict, operator, full", text)
 	}
-	return privacy, nil
+	return level, nil
+}
+
+func parseTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("%q is not a time such as 2026-12-31T18:00:00Z or 2026-12-31T18:00:00+01:00", text)
+	}
+	return t, nil
 }

@@ -78,6 +78,7 @@ const (
 	kindSwitch    kind = "switch"
 	kindLevel     kind = "level"
 	kindPrivacy   kind = "privacy"
+	kindTime      kind = "time"
 	kindUpstream  kind = "upstream"
 	kindPattern   kind = "pattern"
 	kindProxy     kind = "proxy"
@@ -127,7 +128,11 @@ var table = []setting{
 	{name: "privacy", of: ofServe, kind: kindPrivacy, byDefault: "strict",
 		text: "what the log may say of users: nothing, a pseudonym per group that changes with each start, or " +
 			"groups and addresses",
-		field: func(s *settings) any { return &s.server.Privacy }},
+		field: func(s *settings) any { return &s.server.Privacy.Level }},
+	{name: "privacy-until", of: ofServe, kind: kindTime,
+		text: "when privacy full ends, such as 2026-12-31T18:00:00Z, 31 days ahead at most; strict holds from then on (required " +
+			"for full)",
+		field: func(s *settings) any { return &s.server.Privacy.Until }},
 
 	{section: "Chat servers",
 		name: "upstream", of: ofServe, kind: kindUpstream,

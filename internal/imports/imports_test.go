@@ -58,8 +58,9 @@ var table = map[string]rule{
 
 	// The shell around the core. Which store there is, it does not know.
 	"chatproxy": {own: []string{"csp", "d2m"}, others: []string{"golang.org/x/net/proxy", "golang.org/x/time/rate"}},
+	"privacy":   {own: []string{"d2m"}, others: []string{"github.com/rs/zerolog"}},
 	"mediator": {
-		own:    []string{"chatproxy", "d2m", "devicegroup", "reflect"},
+		own:    []string{"chatproxy", "d2m", "devicegroup", "privacy", "reflect"},
 		others: []string{"github.com/coder/websocket", "github.com/rs/zerolog", "golang.org/x/sys", "golang.org/x/time/rate"},
 	},
 
@@ -75,7 +76,7 @@ var table = map[string]rule{
 
 	"cmd/mediator": {
 		own: []string{"chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
-			"internal/load", "mediator", "reflect", "reflect/boltstore", "reflect/memstore"},
+			"internal/load", "mediator", "privacy", "reflect", "reflect/boltstore", "reflect/memstore"},
 		others: []string{"github.com/pelletier/go-toml/v2/unstable", "github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/sys",
 			"golang.org/x/term"},
 	},
