@@ -42,9 +42,6 @@ type Options struct {
 	List        string // path of the list, or empty
 	Invitations string // directory, which need not exist
 	Log         zerolog.Logger
-
-	// Changed, if not nil, is called by a goroutine of the Access when another list is in force.
-	Changed func()
 }
 
 // Access decides which groups a server accepts. Its methods may be called from any goroutine.
@@ -53,17 +50,13 @@ type Access struct {
 	options     Options
 	invitations *Invitations
 	file        *listFile // nil without a list
-	stop, done  chan struct{}
 
 	list atomic.Pointer[List]
 }
 
-// New reads the list and watches it until Close. The error is one sentence for the operator.
+// New reads the list. The error is one sentence for the operator.
 func New(options Options) (*Access, error) {
-	a := &Access{
-		options: options, invitations: NewInvitations(options.Invitations),
-		stop: make(chan struct{}), done: make(chan struct{}),
-	}
+	a := &Access{options: options, invitations: NewInvitations(options.Invitations)}
 	a.list.Store(&List{})
 	if options.List != "" {
 		file, list, err := openList(options.List, options.Log)
@@ -73,14 +66,21 @@ func New(options Options) (*Access, error) {
 		a.file = file
 		a.list.Store(list)
 	}
-	go a.watch()
 	return a, nil
 }
 
-// Close ends the watching. What is in force stays so.
-func (a *Access) Close() {
-	close(a.stop)
-	<-a.done
+// Watch starts to look for changes of the list, and for invitations that have expired, until stop is called. changed is
+// called by a goroutine of the Access when another list is in force.
+func (a *Access) Watch(changed func()) (stop func()) {
+	end, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		a.watch(changed, end)
+	}()
+	return func() {
+		close(end)
+		<-done
+	}
 }
 
 // Mode returns the mode.
@@ -127,18 +127,17 @@ func (a *Access) Joined(group d2m.GroupID, path string) {
 	}
 }
 
-func (a *Access) watch() {
-	defer close(a.done)
+func (a *Access) watch(changed func(), end <-chan struct{}) {
 	look := time.NewTicker(pollInterval)
 	defer look.Stop()
 	a.sweep()
 	swept := time.Now()
 	for {
 		select {
-		case <-a.stop:
+		case <-end:
 			return
 		case <-look.C:
-			a.look()
+			a.look(changed)
 		}
 		if time.Since(swept) >= sweepInterval {
 			a.sweep()
@@ -147,17 +146,13 @@ func (a *Access) watch() {
 	}
 }
 
-func (a *Access) look() {
+func (a *Access) look(changed func()) {
 	if a.file == nil {
 		return
 	}
-	list := a.file.poll()
-	if list == nil {
-		return
-	}
-	a.list.Store(list)
-	if a.options.Changed != nil {
-		a.options.Changed()
+	if list := a.file.poll(); list != nil {
+		a.list.Store(list)
+		changed()
 	}
 }
 

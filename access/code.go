@@ -61,6 +61,12 @@ func isCode(text string) bool {
 	return true
 }
 
+// ID returns what the invitation is called where the code must not stand.
+func (c Code) ID() string {
+	hash := c.hash()
+	return hex.EncodeToString(hash[:idSize])
+}
+
 // hash is what is stored of a code.
 func (c Code) hash() [sha256.Size]byte { return sha256.Sum256([]byte("mediator invitation " + c)) }
 

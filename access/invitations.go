@@ -33,14 +33,18 @@ const (
 // Invitations is a directory of invitations. Its methods may be called from any goroutine, and the directory used by
 // several processes, of which one at a time calls Use.
 type Invitations struct {
-	dir  string
+	// fixed
+	dir     string
+	max     int
 	syncDir func(dir string) error
 
 	mu sync.Mutex // held by Use, so that of two groups with one code one is told
 }
 
 // NewInvitations returns the invitations in a directory, which Create makes.
-func NewInvitations(dir string) *Invitations { return &Invitations{dir: dir, syncDir: syncDirectory} }
+func NewInvitations(dir string) *Invitations {
+	return &Invitations{dir: dir, max: MaxInvitations, syncDir: syncDirectory}
+}
 
 // Invitation is what can be known of one without its code.
 type Invitation struct {
@@ -62,13 +66,13 @@ func (v *Invitations) Create(expires, now time.Time) (Code, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(all) >= MaxInvitations {
+	if len(all) >= v.max {
 		return "", fmt.Errorf("invitations: there are %d already, which is as many as there may be; revoke some", len(all))
 	}
 	code := newCode()
 	hash := code.hash()
 	content := fmt.Sprintf("%x %s\n", hash, expires.UTC().Format(time.RFC3339))
-	if err := v.write(v.free(hash), content); err != nil {
+	if err := v.write(v.free(code), content); err != nil {
 		return "", err
 	}
 	return code, v.syncDir(v.dir)
@@ -110,17 +114,16 @@ func (v *Invitations) write(path, content string) error {
 }
 
 // free is the path of an invitation that no group is bound to.
-func (v *Invitations) free(hash [sha256.Size]byte) string {
-	return filepath.Join(v.dir, hex.EncodeToString(hash[:idSize]))
-}
+func (v *Invitations) free(code Code) string { return filepath.Join(v.dir, code.ID()) }
 
 // bound is its path when a group is.
 func (v *Invitations) bound(code Code, group d2m.GroupID) string {
-	return v.free(code.hash()) + "." + code.binding(group)
+	return v.free(code) + "." + code.binding(group)
 }
 
 // Use binds the invitation with a code to a group, durably, and reports whether the group is invited: the invitation has not
-// expired, and no other group is bound to it. A group may use its invitation again. An error means that this is not known.
+// expired, and no other group is bound to it. A group may use its invitation again. An error means that this is not known;
+// it names no file.
 func (v *Invitations) Use(code Code, group d2m.GroupID, now time.Time) (bool, error) {
 	hash := code.hash()
 	bound := v.bound(code, group)
@@ -128,14 +131,17 @@ func (v *Invitations) Use(code Code, group d2m.GroupID, now time.Time) (bool, er
 	defer v.mu.Unlock()
 	valid, err := isValid(bound, hash, now)
 	if err == nil && !valid {
-		if valid, err = isValid(v.free(hash), hash, now); valid {
-			err = os.Rename(v.free(hash), bound)
+		if valid, err = isValid(v.free(code), hash, now); valid {
+			err = os.Rename(v.free(code), bound)
 		}
 	}
 	if err == nil && valid {
 		err = v.syncDir(v.dir) // if the group was bound before, too: the server may have been killed before this
 	}
-	return valid && err == nil, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // removed since it was read
+	}
+	return valid && err == nil, cause(err)
 }
 
 // settle removes an invitation that a group was bound to and needs no more. If a crash brings it back, or this fails, the

@@ -14,7 +14,8 @@ import (
 // group's key (B5, B6): nobody else learns what it would say. Its methods may be called from any goroutine.
 type Access interface {
 	// Admit says whether a device of a group may register. stored says that the group has a device slot; path is that of
-	// the URL which the device has connected to, without its last segment. An error means that it is not known (1011).
+	// the URL which the device has connected to, without its last segment. An error means that it is not known (1011); its text
+	// goes to the log.
 	Admit(group d2m.GroupID, stored bool, path string) (bool, error)
 
 	// Joined notes that a group has its first device slot, durably, that Admit has let in with this path.
@@ -40,7 +41,7 @@ func (g *group) admit(c *conn) error {
 	accepted, err := access.Admit(g.id, stored, c.base)
 	switch {
 	case err != nil:
-		s.config().Log.Error().Msg("an invitation cannot be read or written: its group is not let in")
+		s.config().Log.Error().Str("cause", err.Error()).Msg("an invitation cannot be read or written: its group is not let in")
 		return internalError("invitations are not available")
 	case !accepted:
 		return closing{notAccepted}

@@ -43,6 +43,8 @@ type Config struct {
 	MaxAddressGroups          int // device groups that come into being (B6) from one address, per hour
 	AddressGroupBurst         int // of them at once, before MaxAddressGroups counts
 
+	Access Access // which groups are accepted; nil: all
+
 	Chat chatproxy.Config // how the chat servers are reached; the zero value knows none
 
 	Privacy privacy.Policy // what the log may say of users (B42)

@@ -30,6 +30,7 @@ type conn struct {
 	// reader
 	verifier *d2m.Verifier // until the challenge has been answered
 	held     heldBack      // Proxy from before the registration
+	base     string        // of the path, until the Access has seen it; kept by what may still have an invitation
 	reading  unfinished
 
 	// reader; fixed once registered is set

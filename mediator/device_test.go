@@ -21,6 +21,7 @@ type identity struct {
 	key         *ecdh.PrivateKey
 	group       d2m.GroupID
 	serverGroup string
+	base        string // of the path, without a slash at the end
 }
 
 func newIdentity(t testing.TB) identity {
@@ -29,11 +30,11 @@ func newIdentity(t testing.TB) identity {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return identity{key, d2m.GroupID(key.PublicKey().Bytes()), "4f"}
+	return identity{key: key, group: d2m.GroupID(key.PublicKey().Bytes()), serverGroup: "4f"}
 }
 
 func (id identity) path() string {
-	return "/" + d2m.ClientURLInfo{GroupID: id.group, ServerGroup: id.serverGroup}.Segment()
+	return id.base + "/" + d2m.ClientURLInfo{GroupID: id.group, ServerGroup: id.serverGroup}.Segment()
 }
 
 // device is one WebSocket connection, spoken message by message.

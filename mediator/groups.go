@@ -171,6 +171,9 @@ func (g *group) register(c *conn, hello *d2m.ClientHello) error {
 	if err := g.claim(); err != nil {
 		return err
 	}
+	if err := g.admit(c); err != nil {
+		return err
+	}
 	if err := g.mayBegin(c, hello); err != nil {
 		return err
 	}
@@ -184,6 +187,7 @@ func (g *group) register(c *conn, hello *d2m.ClientHello) error {
 		c.guest.register()
 		c.out.trust()
 	}
+	g.admitStill(c)
 	g.settle()
 	return nil
 }

@@ -36,6 +36,9 @@ func (s *Server) Reconfigure(config Config) error {
 		}
 	}
 	s.view.SetPolicy(config.Privacy)
+	if old.Access != config.Access {
+		s.RefuseDenied()
+	}
 	if old.Privacy != config.Privacy {
 		s.announce()
 	}

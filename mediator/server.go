@@ -181,7 +181,7 @@ func asksForUpgrade(r *http.Request) bool {
 
 // upgrade makes a request a connection and starts its reader. The handler returns, so that the HTTP server forgets it.
 func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWriter, r *http.Request) {
-	c := &conn{server: s, url: url, name: privacy.NewPseudonym(), guest: guest, parts: 2}
+	c := &conn{server: s, url: url, name: privacy.NewPseudonym(), guest: guest, base: s.base(r.URL.Path), parts: 2}
 	u := &upgrader{ResponseWriter: w, stir: c.wake}
 	ws, err := websocket.Accept(u, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // any Origin: authentication is the challenge (B1)

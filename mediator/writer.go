@@ -97,6 +97,7 @@ func (c *conn) collect(out *devicegroup.Output) (more bool) {
 		c.group.next(c, out)
 		if !c.informed && len(out.Ends) > 0 {
 			c.startChat()
+			c.joined()
 		}
 		taken = taken && c.sendFrames(&out.Frames) && c.sendFetched(out)
 	}

@@ -2,6 +2,8 @@
 //
 //	mediator serve       runs the server
 //	mediator chatserver  runs a small chat server, to try the mediator with
+//	mediator group       says which groups may use the server, and which it knows
+//	mediator invite      makes an invitation for a new group
 //	mediator device      is a device: makes its file, listens, reflects, chats, looks after the group
 //	mediator dev         runs mediator and chat server together, with devices to try them with
 //	mediator demo        shows on a server of its own what all this is for

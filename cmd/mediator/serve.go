@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"openmediator/access"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/boltstore"
@@ -87,11 +88,17 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 		return err
 	}
 	s.server.Log = log
+	who, err := s.openAccess(data, log)
+	if err != nil {
+		closeAll(listeners)
+		return err
+	}
 	server, err := mediator.New(store, s.server)
 	if err != nil {
 		closeAll(listeners)
 		return err
 	}
+	defer who.Watch(server.RefuseDenied)()
 	log.Info().Str("version", version()).Str("data", data).Msg("mediator started")
 	if s.file != "" {
 		log.Info().Str("file", s.file).Msg("configuration read")
@@ -124,6 +131,20 @@ func (s *settings) dataDirectory() (string, error) {
 	}
 	return filepath.Join(home, ".local", "state", "mediator"), nil
 }
+
+// openAccess reads who may use the server. A server that is open to all does not ask.
+func (s *settings) openAccess(dir string, log zerolog.Logger) (*access.Access, error) {
+	who, err := access.New(access.Options{
+		Mode: s.access, List: s.accessList, Invitations: invitationsIn(dir), Log: log,
+	})
+	if err == nil && (s.access != access.Open || s.accessList != "") {
+		s.server.Access = who
+	}
+	return who, err
+}
+
+// invitationsIn is the directory of the invitations.
+func invitationsIn(dir string) string { return filepath.Join(dir, "invitations") }
 
 // openStore opens the data directory. The error is one sentence for the operator.
 func openStore(dir string, s *settings, log zerolog.Logger) (*boltstore.Store, error) {

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"openmediator/access"
 )
 
 // relation is what several settings mean together.
@@ -46,6 +48,13 @@ var relations = []relation{
 	}},
 	{[]string{"listen"}, (*settings).checkTwice},
 	{[]string{"listen", "allow-plaintext"}, (*settings).checkPlaintext},
+	{[]string{"access", "access-list"}, func(s *settings) error {
+		if s.access == access.Known && s.accessList == "" {
+			return errors.New("access: known lets in the groups of a list; name its file with access-list")
+		}
+		return nil
+	}},
+	{[]string{"public-url"}, (*settings).checkPublicURL},
 	{[]string{"upstream", "upstream-pattern"}, (*settings).resolveUpstreams},
 }
 

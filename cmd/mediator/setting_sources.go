@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"slices"
 	"strings"
 
@@ -21,6 +22,7 @@ func (r *setting) variable() string {
 // says, the configuration file, the environment, the flags. Only the server's commands read a file.
 type sources struct {
 	audience []audience
+	only     []string         // the names of the rows that the command has of its audience's; nil: all
 	flags    map[string]*flag // by name
 	environ  func(string) (string, bool)
 }
@@ -85,12 +87,24 @@ func (f *flag) Set(text string) error {
 
 // addSettings makes the flags of a command.
 func addSettings(cmd *cobra.Command, environ func(string) (string, bool), of ...audience) *sources {
-	src := &sources{audience: of, flags: make(map[string]*flag), environ: environ}
+	src := &sources{audience: of, environ: environ}
+	src.addTo(cmd)
+	return src
+}
+
+// addServerSettings makes the flags of a command that needs to know some settings of the server, and where they stand.
+func addServerSettings(cmd *cobra.Command, names ...string) *sources {
+	src := &sources{audience: []audience{ofServe}, only: append(names, "config"), environ: os.LookupEnv}
+	src.addTo(cmd)
+	return src
+}
+
+func (src *sources) addTo(cmd *cobra.Command) {
+	src.flags = make(map[string]*flag)
 	cmd.Flags().SortFlags = false
 	for _, row := range src.rows() {
 		src.flags[row.name] = addFlag(cmd, row)
 	}
-	return src
 }
 
 // addFlag makes the flag of a row.
@@ -107,7 +121,7 @@ func addFlag(cmd *cobra.Command, row *setting) *flag {
 func (src *sources) rows() []*setting {
 	var rows []*setting
 	for i := range table {
-		if slices.Contains(src.audience, table[i].of) {
+		if slices.Contains(src.audience, table[i].of) && (src.only == nil || slices.Contains(src.only, table[i].name)) {
 			rows = append(rows, &table[i])
 		}
 	}
@@ -137,7 +151,7 @@ func (src *sources) load() (*settings, error) {
 			wrong = append(wrong, s.values.located(problem{setting: row.name, text: err.Error()}))
 		}
 	}
-	if slices.Contains(src.audience, ofServe) {
+	if slices.Contains(src.audience, ofServe) && src.only == nil {
 		for _, p := range s.relate(wrong) {
 			wrong = append(wrong, s.values.located(p))
 		}

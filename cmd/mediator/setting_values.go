@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"openmediator/access"
 	"openmediator/privacy"
 )
 
@@ -31,6 +32,8 @@ func (r *setting) set(s *settings, text string) error {
 		*field, err = parseSwitch(text)
 	case *zerolog.Level:
 		*field, err = parseLevel(text)
+	case *access.Mode:
+		*field, err = parseAccess(text)
 	case *privacy.Level:
 		*field, err = parsePrivacy(text)
 	case *time.Time:
@@ -85,6 +88,8 @@ func (r *setting) limits() string {
 		return "debug, info, warn or error"
 	case r.kind == kindPrivacy:
 		return "strict, operator or full"
+	case r.kind == kindAccess:
+		return "open, known or invite"
 	case r.low == "":
 		return ""
 	case r.zero != "":
@@ -163,4 +168,12 @@ func parseTime(text string) (time.Time, error) {
 		return t, fmt.Errorf("%q is not a time such as 2026-12-31T18:00:00Z or 2026-12-31T18:00:00+01:00", text)
 	}
 	return t, nil
+}
+
+func parseAccess(text string) (access.Mode, error) {
+	mode, err := access.ParseMode(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not one of open, known, invite", text)
+	}
+	return mode, nil
 }

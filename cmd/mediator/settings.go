@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"openmediator/access"
 	"openmediator/chatproxy"
 	"openmediator/mediator"
 )
@@ -26,6 +27,10 @@ type settings struct {
 	socks           socksProxy
 	local           netip.Addr
 	server          mediator.Config
+
+	access     access.Mode
+	accessList string
+	publicURL  string
 
 	// chatserver
 	chat chatSettings
@@ -79,6 +84,7 @@ const (
 	kindLevel     kind = "level"
 	kindPrivacy   kind = "privacy"
 	kindTime      kind = "time"
+	kindAccess    kind = "access"
 	kindUpstream  kind = "upstream"
 	kindPattern   kind = "pattern"
 	kindProxy     kind = "proxy"
@@ -96,6 +102,7 @@ func (k kind) isList() bool { return k == kindAddresses || k == kindUpstream }
 const (
 	restartListeners = "the listeners are opened at the start"
 	restartStore     = "the store is opened with it"
+	restartAccess    = "the access list is opened with it, and read again when it changes"
 )
 
 // table holds all settings there are.
@@ -133,6 +140,21 @@ var table = []setting{
 		text: "when privacy full ends, such as 2026-12-31T18:00:00Z, 31 days ahead at most; strict holds from then on (required " +
 			"for full)",
 		field: func(s *settings) any { return &s.server.Privacy.Until }},
+
+	{section: "Who may use it",
+		name: "access", of: ofServe, kind: kindAccess, byDefault: "open",
+		text: "who may use the server: everybody; only groups on the access list; or besides these the groups that have devices " +
+			"here, and new ones with an invitation (\"mediator invite\"). A group that the list denies is never let in",
+		restart: restartAccess,
+		field:   func(s *settings) any { return &s.access }},
+	{name: "access-list", of: ofServe, kind: kindPath,
+		text: "file with a group id per line that is allowed, or \"deny\" and a group id; read again when it changes. " +
+			"\"mediator group allow\" and \"deny\" edit it (default none)",
+		restart: restartAccess,
+		field:   func(s *settings) any { return &s.accessList }},
+	{name: "public-url", of: ofServe, kind: kindURL,
+		text:  "the URL that devices connect to, wss://HOST with any path: for what is printed for them (default none)",
+		field: func(s *settings) any { return &s.publicURL }},
 
 	{section: "Chat servers",
 		name: "upstream", of: ofServe, kind: kindUpstream,
