@@ -142,7 +142,7 @@ func serveBench(cmd *cobra.Command, s *settings, withoutStore bool) error {
 			return err
 		}
 	}
-	return serveFrom(ctx, s, store, s.data, log)
+	return serveFrom(ctx, s, store, s.data, log, nil)
 }
 
 // obeyBench does what bench orders until the end of the orders.

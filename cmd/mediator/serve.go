@@ -33,6 +33,10 @@ Every flag can also be given as an environment variable, --max-slots as MEDIATOR
 max-slots = 10. The flag wins over the variable, and that over the file. The file is --config, or
 ` + defaultConfigFile + ` if it is there; see mediator config.
 
+SIGHUP reads the file again and changes the settings that can be changed, while all connections stay: all of them, or, if
+anything is wrong with one, none. The log says what has changed, or why nothing has. Closing the terminal that the server
+runs in ends it.
+
 SIGINT or SIGTERM stops the server in an orderly way: devices are told (close code 1001), what was acknowledged is on
 disk. A second one ends it at once; what was acknowledged is on disk all the same.
 
@@ -49,7 +53,7 @@ The log goes to standard error: for people if that is a terminal, else one JSON 
   mediator serve --max-slots 15 --max-queue-bytes 1GiB --max-group-bytes 4GiB`,
 		Args: arguments(),
 	}
-	src := addSettings(cmd, os.LookupEnv, ofServe)
+	src := addSettings(cmd, os.LookupEnv, serverSettings...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := src.load()
 		if err != nil {
@@ -62,7 +66,10 @@ The log goes to standard error: for people if that is a terminal, else one JSON 
 
 // serve runs the server until ctx ends or a listener fails.
 func serve(ctx context.Context, s *settings, logTo io.Writer) error {
-	log := newLog(logTo, s.logLevel)
+	hangups := takeHangups(logTo)
+	defer hangups.close()
+	log := newLog(logTo, zerolog.TraceLevel)
+	zerolog.SetGlobalLevel(s.logLevel) // which a reload can change, for each logger there is
 	if unknown := unknownVariables(os.Environ()); len(unknown) > 0 {
 		log.Warn().Strs("variables", unknown).Msg("environment variables look like settings and are none")
 	}
@@ -77,11 +84,11 @@ func serve(ctx context.Context, s *settings, logTo io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return serveFrom(ctx, s, store, dir, log)
+	return serveFrom(ctx, s, store, dir, log, hangups)
 }
 
-// serveFrom runs the server on a store, which it closes, until ctx ends or a listener fails.
-func serveFrom(ctx context.Context, s *settings, store reflect.Store, data string, log zerolog.Logger) (err error) {
+// serveFrom runs the server on a store, which it closes, until ctx ends or a listener fails. hangups may be nil.
+func serveFrom(ctx context.Context, s *settings, store reflect.Store, data string, log zerolog.Logger, hangups *hangups) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	listeners, err := s.openListeners()
 	if err != nil {
@@ -105,6 +112,11 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 	}
 	if s.server.Chat.Upstreams.Empty() {
 		log.Info().Msg("no chat server is configured: devices that ask for one are closed; name one with --upstream")
+	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	if hangups != nil {
+		defer hangups.obey(&reloader{s, server, log}, end)()
 	}
 	return serveUntil(ctx, mediatorServices(server, listeners), server.Shutdown, log)
 }

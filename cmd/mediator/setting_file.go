@@ -322,7 +322,7 @@ func tomlString(text string) string {
 
 // rowInFile returns the setting of the server with this name, or nil.
 func rowInFile(name string) *setting {
-	if row := rowOf(name); row != nil && row.of == ofServe {
+	if row := rowOf(name); row != nil && slices.Contains(serverSettings, row.of) {
 		return row
 	}
 	return nil

@@ -92,9 +92,9 @@ func suggestion(word string) string {
 	for i := range table {
 		row := &table[i]
 		switch d := editDistance(plain, row.name); {
-		case row.of != ofServe && d == 0:
-			return "; of the server: it belongs to another command, which reads no file"
-		case row.of == ofServe && !row.notInFile && d < distance:
+		case rowInFile(row.name) == nil && d == 0:
+			return " of the server: it belongs to another command, which reads no file"
+		case rowInFile(row.name) != nil && !row.notInFile && d < distance:
 			best, distance = row.name, d
 		}
 	}

@@ -58,10 +58,12 @@ var relations = []relation{
 	{[]string{"upstream", "upstream-pattern"}, (*settings).resolveUpstreams},
 }
 
-// relate looks at all relations but those of settings that are wrong.
+// relate looks at all relations but those of settings that are wrong, or not among those that were read.
 func (s *settings) relate(wrong []problem) (found []problem) {
 	for _, r := range relations {
-		if slices.ContainsFunc(wrong, func(p problem) bool { return slices.Contains(r.of, p.setting) }) {
+		unread := func(name string) bool { _, read := s.values[name]; return !read }
+		isWrong := func(p problem) bool { return slices.Contains(r.of, p.setting) }
+		if slices.ContainsFunc(r.of, unread) || slices.ContainsFunc(wrong, isWrong) {
 			continue
 		}
 		if err := r.check(s); err != nil {

@@ -94,7 +94,7 @@ func addSettings(cmd *cobra.Command, environ func(string) (string, bool), of ...
 
 // addServerSettings makes the flags of a command that needs to know some settings of the server, and where they stand.
 func addServerSettings(cmd *cobra.Command, names ...string) *sources {
-	src := &sources{audience: []audience{ofServe}, only: append(names, "config"), environ: os.LookupEnv}
+	src := &sources{audience: serverSettings, only: append(names, "config"), environ: os.LookupEnv}
 	src.addTo(cmd)
 	return src
 }
@@ -135,7 +135,7 @@ func (src *sources) load() (*settings, error) {
 	if err != nil {
 		return nil, usageError(err.Error())
 	}
-	s.values = make(values)
+	s.sources, s.values = src, make(values)
 	var wrong []problem
 	if file != nil {
 		s.file = file.path
@@ -151,10 +151,8 @@ func (src *sources) load() (*settings, error) {
 			wrong = append(wrong, s.values.located(problem{setting: row.name, text: err.Error()}))
 		}
 	}
-	if slices.Contains(src.audience, ofServe) && src.only == nil {
-		for _, p := range s.relate(wrong) {
-			wrong = append(wrong, s.values.located(p))
-		}
+	for _, p := range s.relate(wrong) {
+		wrong = append(wrong, s.values.located(p))
 	}
 	if len(wrong) > 0 {
 		return nil, settingsError(wrong)
@@ -164,7 +162,7 @@ func (src *sources) load() (*settings, error) {
 
 // readFile reads the configuration file; nil if there is none.
 func (src *sources) readFile() (*configFile, error) {
-	if !slices.Contains(src.audience, ofServe) {
+	if !slices.Contains(src.audience, ofConfig) {
 		return nil, nil
 	}
 	switch v := src.value(rowInFile("config"), nil); {

@@ -41,8 +41,9 @@ type settings struct {
 	json   bool
 
 	// of the reading
-	file   string // that was read; empty: none
-	values values
+	sources *sources
+	file    string // that was read; empty: none
+	values  values
 }
 
 // setting is one row of the table. A new row says in restart why it takes one, or is applied by a reload (reload.go). Add
@@ -67,11 +68,16 @@ type setting struct {
 type audience uint8
 
 const (
-	ofServe audience = iota
+	ofConfig audience = iota // the commands that read a configuration file: serve, and those that look after its server
+	ofServe
 	ofDevice
 	ofDeviceFile // all device commands but the one that makes the file
 	ofChatServer
 )
+
+// serverSettings are those that may stand in a configuration file: all that serve has. A command that reads the file takes
+// ofConfig and those that it needs.
+var serverSettings = []audience{ofConfig, ofServe}
 
 // kind is how the text of a setting is read.
 type kind string
@@ -108,8 +114,8 @@ const (
 // table holds all settings there are.
 var table = []setting{
 	{section: "Where things are",
-		name: "config", of: ofServe, kind: kindPath, notInFile: true,
-		text: "configuration file, in which each setting of this list stands as in \"max-slots = 10\"; empty for none (default " +
+		name: "config", of: ofConfig, kind: kindPath, notInFile: true,
+		text: "configuration file with lines such as \"max-slots = 10\", see mediator config; empty for none (default " +
 			defaultConfigFile + " if it is there)",
 		restart: "it is named at the start",
 		field:   func(s *settings) any { return &s.config }},

@@ -35,7 +35,7 @@ func TestDefaultsAreThoseOfTheServer(t *testing.T) {
 	s := newSettings()
 	s.server = mediator.Config{Log: want.Log}
 	for _, row := range table {
-		if row.of == ofServe && row.byDefault != "" {
+		if slices.Contains(serverSettings, row.of) && row.byDefault != "" {
 			if err := row.set(s, row.byDefault); err != nil {
 				t.Error(err)
 			}
@@ -227,14 +227,19 @@ func fieldsOfConfig(t *testing.T, path string) (fields []string) {
 	return fields
 }
 
+// withoutFile is an environment in which no configuration file is read unless it names one, whatever is in /etc.
+func withoutFile(environ map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		text, ok := environ[name]
+		return text, ok || name == "MEDIATOR_CONFIG"
+	}
+}
+
 // loaded reads the settings of serve from a command line and an environment.
 func loaded(t *testing.T, args []string, environ map[string]string) (*settings, error) {
 	t.Helper()
 	cmd := &cobra.Command{Use: "serve"}
-	src := addSettings(cmd, func(name string) (string, bool) {
-		text, ok := environ[name]
-		return text, ok || name == "MEDIATOR_CONFIG" // none, whatever is in /etc
-	}, ofServe)
+	src := addSettings(cmd, withoutFile(environ), serverSettings...)
 	if err := cmd.ParseFlags(args); err != nil {
 		t.Fatal(err)
 	}

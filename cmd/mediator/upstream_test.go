@@ -11,7 +11,7 @@ import (
 func loadServe(t *testing.T, environ map[string]string, flags ...string) (*settings, error) {
 	t.Helper()
 	cmd := &cobra.Command{}
-	src := addSettings(cmd, func(name string) (string, bool) { v, ok := environ[name]; return v, ok }, ofServe)
+	src := addSettings(cmd, withoutFile(environ), serverSettings...)
 	if err := cmd.ParseFlags(flags); err != nil {
 		t.Fatal(err)
 	}
