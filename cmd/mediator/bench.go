@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"time"
+	"net"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +15,7 @@ import (
 
 const benchTargets = `Name a server with --server, or measure one of its own with --self: another process of this program on this machine, with
 a data directory that is removed afterwards. --self tells more, for it can look at the server's process. Whoever measures
-a foreign server over the network meets the limits of an address: turn them off there (max-address-connections,
+a foreign server over the network meets its limits for one address: turn them off there (max-address-connections,
 max-address-unauthenticated, max-address-upgrades and max-address-groups 0).
 
 Each message carries its number: one that is lost, doubled, out of order or changed ends the measurement with an error, as
@@ -25,23 +25,27 @@ does any connection that ends. One that a signal ends prints nothing and is an e
 func newBenchCommand() *cobra.Command {
 	parent := newParent(&cobra.Command{
 		Use:   "bench",
-		Short: "Measures a server",
+		Short: "Measures a server: reflecting, logins, the way to the chat server, idle connections",
 		Long: `Puts a server under load and measures it.
 
 ` + benchTargets + `
-A figure is worth little by itself: compare two of the same machine and minute, several times each.
+A figure is worth little by itself: compare two of the same machine and the same minutes, several times each. What the
+fields of --json mean is told by the documentation of package internal/load.
 
 ` + exitCodes,
-		Example: `  mediator bench reflect --self                            # how fast is this machine?
-  mediator bench reflect --self --without-store            # what of it is the disk?
-  mediator bench reflect --self --window 1 --think 20ms --groups 2   # how long does one wait that is alone?
-  mediator bench reflect --server wss://mediator.example.net --groups 50 --json`,
+		Example: `  mediator bench reflect --self                    # how fast is this machine?
+  mediator bench reflect --self --without-store    # what of it is the disk?
+  mediator bench all --self --json
+  mediator bench login --server wss://mediator.example.net --groups 50`,
 	})
-	parent.AddCommand(newBenchReflectCommand(), newBenchServerCommand())
+	for _, s := range benchScenarios() {
+		parent.AddCommand(newBenchScenarioCommand(s))
+	}
+	parent.AddCommand(newBenchAllCommand(), newBenchServerCommand())
 	return parent
 }
 
-// bench is one measurement as the flags have it.
+// bench is how to measure, as the flags have it.
 type bench struct {
 	server       string
 	self         bool
@@ -49,90 +53,99 @@ type bench struct {
 	dir          string
 	seed         int
 	json         bool
+	upstream     string
 
-	rows []setting // of the table of its flags
+	progress benchProgress
 }
 
-// measurement measures a server.
-type measurement func(ctx context.Context, server *load.Server) (benchResult, error)
-
-// benchResult is what a measurement has found; as JSON it has the fields that package load tells.
-type benchResult interface{ Text() string }
-
-// command completes a measurement's command. Besides rows it has the flags that all have.
-func (b *bench) command(cmd *cobra.Command, measure measurement, rows ...setting) *cobra.Command {
-	b.rows = append(rows, b.common()...)
-	cmd.Args = arguments()
-	cmd.Flags().SortFlags = false
-	var flags []*flag
-	for i := range b.rows {
-		flags = append(flags, addFlag(cmd, &b.rows[i]))
+func newBenchScenarioCommand(s *benchScenario) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     s.name,
+		Short:   s.short,
+		Long:    s.long + "\n\n" + benchTargets + "\n" + exitCodes,
+		Example: s.example,
+		Args:    arguments(),
 	}
+	b := new(bench)
+	rows := append(s.rows, b.common()...)
+	if s.chat {
+		rows = append(rows, b.upstreamRow())
+	}
+	parse := addRows(cmd, rows)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		for _, f := range flags {
-			if f.text == "" && !f.given {
-				continue
-			}
-			if err := f.row.set(nil, f.text); err != nil {
-				return usage("%v", err)
-			}
+		if err := parse(); err != nil {
+			return err
 		}
-		return b.run(cmd, measure)
+		return b.run(cmd, s)
 	}
 	return cmd
 }
 
-// common are the flags of all measurements.
-func (b *bench) common() []setting {
-	return []setting{
-		{name: "server", kind: kindURL, text: "the server to measure: ws://HOST:PORT with any path, wss://, or unix:PATH",
-			field: func(*settings) any { return &b.server }},
-		{name: "self", kind: kindSwitch, byDefault: "false", text: "measure a server of its own on this machine instead",
-			field: func(*settings) any { return &b.self }},
-		{name: "without-store", kind: kindSwitch, byDefault: "false",
-			text:  "with --self: let that server keep nothing on disk, to see what the disk costs. No other command can do that",
-			field: func(*settings) any { return &b.withoutStore }},
-		{name: "dir", kind: kindPath,
-			text: "with --self: where to make the data directory, which is removed afterwards (default the system's temporary " +
-				"directory; see that it is on the disk in question, not in memory)",
-			field: func(*settings) any { return &b.dir }},
-		{name: "seed", kind: kindCount, unit: "as a seed", byDefault: "0", low: "1", high: "2147483647", zero: "a random one, which is printed",
-			text:  "what decides contents and think times",
-			field: func(*settings) any { return &b.seed }},
-		{name: "json", kind: kindSwitch, byDefault: "false", text: "print one JSON object per measurement",
-			field: func(*settings) any { return &b.json }},
+func newBenchAllCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "all",
+		Short: "All of these, one after the other",
+		Long: `Measures reflecting, logins, the way to the chat server and idle connections, as the other commands do without further
+flags. A foreign server is not asked for its idle connections, nor without --upstream for the way to the chat server.
+
+` + benchTargets + "\n" + exitCodes,
+		Example: `  mediator bench all --self
+  mediator bench all --server ws://127.0.0.1:8440 --json`,
+		Args: arguments(),
 	}
+	b := new(bench)
+	parse := addRows(cmd, append(b.common(), b.upstreamRow()))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := parse(); err != nil {
+			return err
+		}
+		var chosen []*benchScenario
+		for _, s := range benchScenarios() {
+			if b.self || !s.ownOnly && (!s.chat || b.upstream != "") {
+				if err := loadDefaults(s.rows); err != nil {
+					return err
+				}
+				chosen = append(chosen, s)
+			}
+		}
+		return b.run(cmd, chosen...)
+	}
+	return cmd
 }
 
-// run measures and prints.
-func (b *bench) run(cmd *cobra.Command, measure measurement) error {
-	if err := b.check(); err != nil {
-		return err
+// run measures and prints, one scenario after the other.
+func (b *bench) run(cmd *cobra.Command, scenarios ...*benchScenario) error {
+	for _, s := range scenarios {
+		if err := b.check(s); err != nil {
+			return err
+		}
 	}
 	if b.seed == 0 {
 		b.seed = 1 + rand.IntN(1<<31-1)
 	}
-	progress := newBenchProgress(cmd.ErrOrStderr())
-	defer progress.clear()
-	server, end, err := b.open(cmd.Context())
-	if err != nil {
-		return err
+	if isTerminal(cmd.ErrOrStderr()) {
+		b.progress.out = cmd.ErrOrStderr()
 	}
-	defer end()
-	server.Progress = progress.say
-	result, err := measure(cmd.Context(), server)
-	if cmd.Context().Err() != nil {
-		return errors.New("bench: was interrupted")
+	for i, s := range scenarios {
+		if i > 0 && !b.json {
+			fmt.Fprintln(cmd.OutOrStdout())
+		}
+		result, err := b.measure(cmd.Context(), s)
+		if cmd.Context().Err() != nil {
+			return errors.New("bench: was interrupted")
+		}
+		if err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		if err := b.print(cmd.OutOrStdout(), result); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
-	progress.clear()
-	return b.print(cmd.OutOrStdout(), result)
+	return nil
 }
 
 // check finds flags that contradict each other.
-func (b *bench) check() error {
+func (b *bench) check(s *benchScenario) error {
 	switch {
 	case b.self && b.server != "":
 		return usage("server: there is --self as well; name a server or measure one of bench's own, not both")
@@ -142,14 +155,54 @@ func (b *bench) check() error {
 		return usage("without-store: is for --self alone: a server that others use keeps what it acknowledges")
 	case b.dir != "" && !b.self:
 		return usage("dir: is for --self alone")
+	case b.upstream != "" && b.self:
+		return usage("upstream: is for a foreign server; with --self bench chooses an address")
+	case s.ownOnly && !b.self:
+		return usage("server: %s looks at the memory of the server's process, which must be bench's own; measure that with --self", s.name)
+	case s.chat && !b.self && b.upstream == "":
+		return usage("upstream: is missing; tell with --upstream where the server looks for its chat server, so that bench can play it there")
 	}
 	return nil
 }
 
+// measure opens the server and measures it.
+func (b *bench) measure(ctx context.Context, s *benchScenario) (benchResult, error) {
+	defer b.progress.say("")
+	chat, err := b.openChat(s)
+	if err != nil {
+		return nil, err
+	}
+	if chat != nil {
+		defer chat.Close()
+	}
+	server, end, err := b.open(ctx, chat)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	server.Progress = b.progress.say
+	return s.measure(ctx, server, chat)
+}
+
+// openChat listens where the server looks for its chat server, or returns nil.
+func (b *bench) openChat(s *benchScenario) (net.Listener, error) {
+	if !s.chat {
+		return nil, nil
+	}
+	address := "127.0.0.1:0"
+	if !b.self {
+		var err error
+		if address, err = resolveHostPort("upstream", b.upstream); err != nil {
+			return nil, err
+		}
+	}
+	return openHostPort("upstream", address)
+}
+
 // open returns the server to measure and what ends it.
-func (b *bench) open(ctx context.Context) (server *load.Server, end func(), err error) {
+func (b *bench) open(ctx context.Context, chat net.Listener) (server *load.Server, end func(), err error) {
 	if b.self {
-		return b.openOwn(ctx)
+		return b.openOwn(ctx, chat)
 	}
 	address, err := load.ParseAddress(b.server)
 	if err != nil {
@@ -173,14 +226,7 @@ func (b *bench) print(out io.Writer, result benchResult) error {
 
 // benchProgress shows on a terminal what is going on, in one line that is then cleared.
 type benchProgress struct {
-	out io.Writer // nil: no terminal
-}
-
-func newBenchProgress(out io.Writer) *benchProgress {
-	if !isTerminal(out) {
-		out = nil
-	}
-	return &benchProgress{out: out}
+	out io.Writer // nil: there is none
 }
 
 const clearLine = "\r\x1b[K"
@@ -189,48 +235,4 @@ func (p *benchProgress) say(text string) {
 	if p.out != nil {
 		io.WriteString(p.out, clearLine+text)
 	}
-}
-
-func (p *benchProgress) clear() { p.say("") }
-
-func newBenchReflectCommand() *cobra.Command {
-	var l load.Reflect
-	return new(bench).command(&cobra.Command{
-		Use:   "reflect",
-		Short: "How many messages per second are acked, and how long acks and deliveries take",
-		Long: `In each group one device reflects and all others receive and acknowledge. Without a think time each sender keeps its
-window full. With one there is a schedule that does not wait for the server, and latencies count from the time at which a
-message was due, so that a server that makes senders wait does not hide it.
-
-` + benchTargets + "\n" + exitCodes,
-		Example: `  mediator bench reflect --self
-  mediator bench reflect --self --groups 2 --window 1 --think 20ms     # nobody else is there
-  mediator bench reflect --self --size 65516 --groups 20 --window 8
-  mediator bench reflect --server ws://127.0.0.1:8440 --duration 30s --json`,
-	}, func(ctx context.Context, server *load.Server) (benchResult, error) { return server.Reflect(ctx, l) },
-		setting{name: "groups", kind: kindCount, unit: "groups", byDefault: "200", low: "1", high: "1000000",
-			text: "groups", field: func(*settings) any { return &l.Groups }},
-		setting{name: "devices", kind: kindCount, unit: "devices", byDefault: "3", low: "1", high: "15",
-			text:  "devices of each group, all connected: one sends",
-			field: func(*settings) any { return &l.Devices }},
-		setting{name: "window", kind: kindCount, unit: "messages", byDefault: "32", low: "1", high: "10000",
-			text:  "messages that a sender may have sent and not seen acked",
-			field: func(*settings) any { return &l.Window }},
-		setting{name: "size", kind: kindCount, unit: "bytes", byDefault: "300", low: "16", high: "65516",
-			text: "size of an envelope", field: func(*settings) any { return &l.Size }},
-		setting{name: "think", kind: kindDuration, byDefault: "0", low: "1us", high: "1h", zero: "none",
-			text:  "time between two messages of a sender, on average",
-			field: func(*settings) any { return &l.Think }},
-		setting{name: "single-acks", kind: kindSwitch, byDefault: "false",
-			text:  "write each ack of a receiver by itself, instead of all acks of what was read at once",
-			field: func(*settings) any { return &l.SingleAcks }},
-		setting{name: "warm-up", kind: kindDuration, byDefault: "1s", low: "0", high: "1h",
-			text: "how long the load runs before it is measured", field: func(*settings) any { return &l.WarmUp }},
-		benchDuration("5s", &l.Duration))
-}
-
-// benchDuration is the flag for how long is measured.
-func benchDuration(byDefault string, field *time.Duration) setting {
-	return setting{name: "duration", kind: kindDuration, byDefault: byDefault, low: "1ms", high: "24h",
-		text: "how long is measured", field: func(*settings) any { return field }}
 }

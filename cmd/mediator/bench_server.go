@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -24,7 +25,7 @@ const (
 )
 
 // openOwn starts a server for a measurement.
-func (b *bench) openOwn(ctx context.Context) (*load.Server, func(), error) {
+func (b *bench) openOwn(ctx context.Context, chat net.Listener) (*load.Server, func(), error) {
 	dir, err := os.MkdirTemp(b.dir, "mediator-bench-")
 	if err != nil {
 		return nil, nil, fmt.Errorf("dir: no directory can be made there: %w; name another one with --dir", reason(err))
@@ -33,6 +34,9 @@ func (b *bench) openOwn(ctx context.Context) (*load.Server, func(), error) {
 	store := "disk"
 	if b.withoutStore {
 		args, store = append(args, "--without-store"), "none"
+	}
+	if chat != nil {
+		args = append(args, "--upstream", chat.Addr().String(), "--upstream-rate", "0")
 	}
 	own, err := startBenchServer(ctx, args...)
 	if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -37,6 +39,52 @@ func TestBenchSelf(t *testing.T) {
 		if r["measurement"] != "reflect" || r["store"] != store || r["seed"] != 5.0 || r["acked_per_s"] == nil || r["server_rss_bytes"] == nil {
 			t.Errorf("got %v", r)
 		}
+	}
+}
+
+// TestBenchAll measures all there is, for a moment each.
+func TestBenchAll(t *testing.T) {
+	t.Parallel()
+	s := benchShell(t)
+	small := map[string]string{"groups": "2", "connections": "3", "warm-up": "0s", "duration": "40ms"}
+	var names []string
+	for _, scenario := range benchScenarios() {
+		args := []string{"bench", scenario.name, "--self", "--json"}
+		for _, row := range scenario.rows {
+			if value, ok := small[row.name]; ok {
+				args = append(args, "--"+row.name, value)
+			}
+		}
+		for _, r := range objects(t, s.must(args...)) {
+			names = append(names, r["measurement"].(string))
+			if r["server_cpu_s"] == nil {
+				t.Errorf("got %v", r)
+			}
+		}
+	}
+	if want := []string{"reflect", "login", "proxy", "idle"}; !slices.Equal(names, want) {
+		t.Errorf("there are %q, want %q", names, want)
+	}
+}
+
+// TestBenchIsInterrupted: then there is no result, and nothing is left behind.
+func TestBenchIsInterrupted(t *testing.T) {
+	t.Parallel()
+	s := benchShell(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := s.start("bench", "reflect", "--server", "ws://"+l.Addr().String())
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() // it is not answered
+	p.signal(os.Interrupt)
+	if code := p.wait(); code != exitFailed || p.stdout.String() != "" || p.stderr.String() != "mediator: bench: was interrupted\n" {
+		t.Errorf("exit code %d; standard output %q; standard error %q", code, p.stdout, p.stderr)
 	}
 }
 
@@ -84,6 +132,14 @@ func TestBenchRefuses(t *testing.T) {
 		{"reflect --self --duration 5", exitUsage, []string{`duration: "5" is not a time such as`}},
 		{"reflect --self --seed -1", exitUsage, []string{"seed: -1 is not within"}},
 		{"reflect --self now", exitUsage, []string{`"now" is one argument too many`, "mediator bench reflect --help"}},
+		{"idle --server ws://127.0.0.1:1", exitUsage, []string{"server: idle looks at the memory", "--self"}},
+		{"proxy --server ws://127.0.0.1:1", exitUsage, []string{"upstream: is missing", "--upstream"}},
+		{"proxy --self --upstream 127.0.0.1:1", exitUsage, []string{"upstream: is for a foreign server"}},
+		{"proxy --server ws://127.0.0.1:1 --upstream here", exitUsage, []string{`upstream: "here" is not HOST:PORT`}},
+		{"proxy --server ws://127.0.0.1:1 --upstream 192.0.2.1:1", exitFailed, []string{"upstream: 192.0.2.1:1 cannot be opened"}},
+		{"login --server ws://127.0.0.1:1", exitUnreachable, []string{"connection refused"}},
+		{"all --self --server ws://127.0.0.1:1", exitUsage, []string{"not both"}},
+		{"all", exitUsage, []string{"server: is missing"}},
 		{"reflekt --self", exitUsage, []string{"unknown flag"}},
 		{"reflekt", exitUsage, []string{`"reflekt" is not a command; is reflect meant?`}},
 	} {

@@ -21,6 +21,8 @@
 //   - events.go and events_chat.go are all that the device commands print, in words and as JSON. What comes from a peer
 //     or a server goes through printable or printableJSON, so that it cannot steer the terminal.
 //   - exit.go maps every error to one sentence with the way out and to the exit code.
+//   - bench_flags.go has what bench measures, package internal/load measures it. The server of --self is another process of
+//     this same binary, and alone can be without a store: bench_server.go.
 //   - demo_script.go is the demo, step by step: each step waits for what it announces and says what it saw. The server is
 //     another process of this same binary, so that it can be killed; so is the chat server. demo_chat.go is the part with
 //     two users.

@@ -21,6 +21,7 @@ type conn struct {
 	in         []byte // what was read is in[begin:end]
 	begin, end int
 	device     *device
+	sent       int64 // bytes for the chat server
 }
 
 // fill reads once, waiting until there is something.

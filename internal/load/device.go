@@ -3,6 +3,7 @@ package load
 import (
 	"crypto/ecdh"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -130,5 +131,22 @@ func (c *conn) drop() error {
 		return fmt.Errorf("device: could not be dropped: %w", err)
 	}
 	c.device.registered = false
+	return nil
+}
+
+// leave closes the connection in an orderly way: it waits until the server has closed it.
+func (c *conn) leave() error {
+	err := c.write(appendFrame(nil, closing, binary.BigEndian.AppendUint16(nil, uint16(d2m.CloseNormal))))
+	for err == nil {
+		_, err = c.await()
+	}
+	var closed *client.CloseError
+	if !errors.As(err, &closed) || closed.Code != d2m.CloseNormal {
+		return err
+	}
+	for err = nil; err == nil; { // the end of TCP, so that the server's port rests and not this one
+		c.begin = c.end
+		err = c.fill()
+	}
 	return nil
 }

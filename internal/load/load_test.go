@@ -14,23 +14,29 @@ import (
 
 	"go.uber.org/goleak"
 
+	"openmediator/chatproxy"
+	"openmediator/client"
+	"openmediator/d2m"
 	"openmediator/mediator"
 	"openmediator/reflect/memstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// startServer runs a mediator in this process, on a unix socket if name is a path.
+// startServer runs a mediator in this process, on a unix socket if name is a path. In the end no message may wait in its
+// store, and no group be left of a foreign one.
 func startServer(t *testing.T, network, name string, config mediator.Config) *Server {
 	t.Helper()
 	l, err := net.Listen(network, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := mediator.New(memstore.New(), config)
+	store := memstore.New()
+	m, err := mediator.New(store, config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &Server{Store: "none", Seed: 7}
 	served := make(chan error, 1)
 	go func() { served <- m.Serve(l) }()
 	t.Cleanup(func() {
@@ -38,16 +44,39 @@ func startServer(t *testing.T, network, name string, config mediator.Config) *Se
 			t.Error(err)
 		}
 		<-served
+		checkEmpty(t, store, s.Own != nil)
 	})
 	text := "ws://" + l.Addr().String()
 	if network == "unix" {
 		text = "unix:" + name
 	}
-	address, err := ParseAddress(text)
-	if err != nil {
+	if s.Address, err = ParseAddress(text); err != nil {
 		t.Fatal(err)
 	}
-	return &Server{Address: address, Store: "none", Seed: 7}
+	return s
+}
+
+func checkEmpty(t *testing.T, store *memstore.Store, groups bool) {
+	t.Helper()
+	var ids []d2m.GroupID
+	if err := store.Groups(func(id d2m.GroupID, _ []byte) error {
+		ids = append(ids, id)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(ids) > 0 && !groups {
+		t.Errorf("%d groups are left", len(ids))
+	}
+	for _, id := range ids {
+		snapshot, err := store.Claim(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(snapshot.Messages); n > 0 {
+			t.Errorf("%d messages wait", n)
+		}
+	}
 }
 
 // own makes it a server of bench's own.
@@ -151,4 +180,83 @@ func TestReflectEndsWithItsContext(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestLogin(t *testing.T) {
+	s := startServer(t, "tcp", "127.0.0.1:0", mediator.DefaultConfig()).own()
+	load := Login{Groups: 2, Devices: 2, Connections: 9, Duration: 60 * time.Millisecond}
+	result, err := s.Login(t.Context(), load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Logins == 0 || result.Latency.Count != result.Logins || result.Connections != 4 {
+		t.Errorf("%+v", result)
+	}
+	rate := 1.0
+	result.LoginsPerServerCPU = &rate // there is none if the processor's clock has not ticked
+	checkFields(t, result, `measurement server store seed duration_s load_cpu_s server_cpu_s groups devices connections
+		logins logins_per_s logins_per_server_cpu_s login_latency`)
+	if _, err := startServer(t, "tcp", "127.0.0.1:0", mediator.DefaultConfig()).Login(t.Context(), load); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProxy(t *testing.T) {
+	for _, own := range []bool{true, false} {
+		chat, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := mediator.DefaultConfig()
+		if config.Chat.Upstreams, err = chatproxy.ParseUpstreams([]string{chat.Addr().String()}, chatproxy.DefaultPattern); err != nil {
+			t.Fatal(err)
+		}
+		config.Chat.Rate = 0
+		s := startServer(t, "tcp", "127.0.0.1:0", config)
+		if own {
+			s.own()
+		}
+		result, err := s.Proxy(t.Context(), Proxy{Connections: 2, Duration: 50 * time.Millisecond, Chat: chat})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.RoundTrips == 0 || result.Latency.Count != result.RoundTrips || result.Up == 0 || result.Down == 0 {
+			t.Errorf("%+v", result)
+		}
+		if own {
+			checkFields(t, result, `measurement server store seed duration_s load_cpu_s server_cpu_s connections round_trip_size
+				frame_size round_trips round_trips_per_s round_trip_latency up_bytes_per_s down_bytes_per_s
+				up_server_cpu_s_per_gib down_server_cpu_s_per_gib server_cpu_s_per_100000`)
+		}
+	}
+}
+
+func TestProxyWithoutChatServer(t *testing.T) {
+	chat, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, "tcp", "127.0.0.1:0", mediator.DefaultConfig())
+	_, err = s.Proxy(t.Context(), Proxy{Connections: 1, Duration: time.Hour, Chat: chat})
+	var closed *client.CloseError
+	if !errors.As(err, &closed) || closed.Code != d2m.CloseChatServerUnreachable {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestIdle(t *testing.T) {
+	s := startServer(t, "tcp", "127.0.0.1:0", mediator.DefaultConfig())
+	load := Idle{Connections: 25, Devices: 2, Duration: 20 * time.Millisecond}
+	if _, err := s.Idle(t.Context(), load); !errors.Is(err, ErrNoProcess) {
+		t.Errorf("of a foreign server: %v", err)
+	}
+	result, err := s.own().Idle(t.Context(), load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.RSSBefore == 0 || result.RSS == 0 || result.Text() == "" {
+		t.Errorf("%+v", result)
+	}
+	checkFields(t, result, `measurement server store seed duration_s load_cpu_s server_cpu_s connections devices
+		server_rss_before_bytes server_rss_bytes server_bytes_per_connection connect_s`)
 }

@@ -56,15 +56,13 @@ type reflecting struct {
 	// fixed
 	Reflect
 	*fleet
-	start       time.Time
-	from, until time.Duration // what is measured, since start
-	random      []byte
-	senders     []*sender
-	receivers   []*receiver
+	interval
+	random    []byte
+	senders   []*sender
+	receivers []*receiver
 
 	stopping atomic.Bool // receivers are to end
 	sending  sync.WaitGroup
-	used     usage // within what is measured; the director's
 	tallies  [8]tally
 }
 
@@ -80,11 +78,14 @@ type tally struct {
 // Reflect measures reflecting. The error is that of the first connection that ends, or of the first thing that is not as
 // the protocol has it; nothing is known then.
 func (s *Server) Reflect(ctx context.Context, load Reflect) (*ReflectResult, error) {
+	if err := checkFiles(load.Groups * load.Devices); err != nil {
+		return nil, err
+	}
 	devices, err := newDevices(load.Groups, load.Devices)
 	if err != nil {
 		return nil, err
 	}
-	r := &reflecting{Reflect: load, fleet: s.newFleet(ctx), from: load.WarmUp, until: load.WarmUp + load.Duration}
+	r := &reflecting{Reflect: load, fleet: s.newFleet(ctx), interval: newInterval(load.WarmUp, load.Duration)}
 	err = r.connect(devices)
 	if err == nil {
 		err = r.play()
@@ -99,7 +100,7 @@ func (r *reflecting) connect(devices []*device) error {
 	r.random = make([]byte, r.Size+contents)
 	r.server.fillRandom(r.random)
 	buffer := min(max(2048, r.Window*(r.Size+64)), 64<<10)
-	conns, err := r.connectAll(devices, func(int) int { return buffer })
+	conns, err := r.connectAll(devices, buffer)
 	if err != nil {
 		return err
 	}
@@ -130,44 +131,17 @@ func (r *reflecting) play() error {
 	return r.run(tasks...)
 }
 
-func (r *reflecting) now() time.Duration { return time.Since(r.start) }
-
-// measured tells whether something at this time counts.
-func (r *reflecting) measured(at time.Duration) bool { return r.from <= at && at < r.until }
-
-// direct looks at the processor when the measurement begins and ends, and stops the receivers when all has arrived.
+// direct watches over the measurement, and stops the receivers when all has arrived.
 func (r *reflecting) direct() error {
 	defer r.stop()
-	if !r.sleep(r.from, "warming up") {
+	if !r.watch(r.fleet, func() string {
+		acked, _ := r.arrived()
+		return grouped(acked) + " messages acked"
+	}, nil) {
 		return nil
 	}
-	before := r.server.usage()
-	if !r.sleep(r.until, "measuring") {
-		return nil
-	}
-	r.used = r.server.usage().since(before)
 	r.server.progress("waiting for what is on its way")
 	return r.awaitArrival()
-}
-
-// sleep waits until a time since the start, and reports whether it came to that.
-func (r *reflecting) sleep(until time.Duration, what string) bool {
-	r.server.progress("%s", what)
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
-	timer := time.NewTimer(until - r.now())
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-			return true
-		case <-r.ctx.Done():
-			return false
-		case <-second.C:
-			acked, _ := r.arrived()
-			r.server.progress("%s: %d messages acked in %.0f s", what, acked, r.now().Seconds())
-		}
-	}
 }
 
 // arrived returns how many messages were acked and delivered since the start.

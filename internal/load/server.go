@@ -30,8 +30,6 @@ type Process struct {
 	PID int
 	// Collect makes it collect its garbage and give memory back to the system, and returns when that is done.
 	Collect func(context.Context) error
-	// Upstream is where the server expects its chat server; empty: nowhere.
-	Upstream string
 }
 
 // Setup is what all results have.
@@ -138,6 +136,9 @@ func (f *fleet) setReadDeadline(c *conn, t time.Time) {
 	}
 }
 
+// smallBuffer is enough for logging in; it grows if need be.
+const smallBuffer = 1024
+
 // dial upgrades a connection. It is in the fleet until drop or close.
 func (f *fleet) dial(d *device, buffer int) (*conn, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, stepTimeout)
@@ -147,15 +148,27 @@ func (f *fleet) dial(d *device, buffer int) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: raw, in: make([]byte, buffer), device: d}
-	f.mu.Lock()
-	f.conns[c] = struct{}{}
-	f.mu.Unlock()
-	f.setDeadline(c, time.Now().Add(stepTimeout))
+	if err := f.adopt(c); err != nil {
+		raw.Close()
+		return nil, err
+	}
 	if err := c.upgrade(f.server.Address.host, f.server.Address.path+d.group.path); err != nil {
 		f.close(c)
 		return nil, slow(err)
 	}
 	return c, nil
+}
+
+// adopt sets a deadline of stepTimeout, unless the context has ended.
+func (f *fleet) adopt(c *conn) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.err(); err != nil {
+		return err
+	}
+	f.conns[c] = struct{}{}
+	c.SetDeadline(time.Now().Add(stepTimeout))
+	return nil
 }
 
 // connect logs a device in, up to ServerInfo. There is a deadline of stepTimeout afterwards.
@@ -191,31 +204,57 @@ const connectors = 16
 
 // connectAll logs devices in and reads up to ReflectionQueueDry. The connections have the order of the devices and no
 // deadline.
-func (f *fleet) connectAll(devices []*device, buffer func(i int) int) ([]*conn, error) {
+func (f *fleet) connectAll(devices []*device, buffer int) ([]*conn, error) {
 	conns := make([]*conn, len(devices))
+	err := f.spread(len(devices), func(i int) error {
+		c, err := f.connectDry(devices[i], buffer)
+		conns[i] = c
+		if i%1000 == 999 {
+			f.server.progress("%s of %s devices are connected", grouped(i+1), grouped(len(devices)))
+		}
+		return err
+	})
+	return conns, err
+}
+
+// spread calls do for each number below n, several at a time, until one fails.
+func (f *fleet) spread(n int, do func(i int) error) error {
 	var next atomic.Int64
-	connect := func() error {
-		for f.ctx.Err() == nil {
-			i := int(next.Add(1)) - 1
-			if i >= len(devices) {
-				return nil
-			}
-			c, err := f.connect(devices[i], buffer(i))
-			if err != nil {
+	task := func() error {
+		for i := int(next.Add(1)) - 1; i < n && f.ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+			if err := do(i); err != nil {
 				return err
-			}
-			if err := c.awaitDry(); err != nil {
-				return slow(err)
-			}
-			f.setDeadline(c, time.Time{})
-			conns[i] = c
-			if i%1000 == 999 {
-				f.server.progress("%d of %d devices are connected", i+1, len(devices))
 			}
 		}
 		return nil
 	}
-	return conns, f.run(slices.Repeat([]func() error{connect}, connectors)...)
+	return f.run(slices.Repeat([]func() error{task}, connectors)...)
+}
+
+// connectDry logs a device in and reads up to ReflectionQueueDry. There is no deadline afterwards.
+func (f *fleet) connectDry(d *device, buffer int) (*conn, error) {
+	c, err := f.connect(d, buffer)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.awaitDry(); err != nil {
+		return nil, slow(err)
+	}
+	f.setDeadline(c, time.Time{})
+	return c, nil
+}
+
+// otherFiles is how many files are open besides connections, at most.
+const otherFiles = 100
+
+// checkFiles refuses more connections than this process can have.
+func checkFiles(connections int) error {
+	most, err := maxFiles()
+	if err == nil && connections+otherFiles > most {
+		return fmt.Errorf("connections: %s need as many open files, and this process may have %s: ask for fewer, or raise the "+
+			"limit with ulimit -n, for the server as well", grouped(connections), grouped(most))
+	}
+	return err
 }
 
 // end closes all connections. On a foreign server their devices give up their slots before: registered tells which there
@@ -243,21 +282,18 @@ func (f *fleet) dropAll(devices []*device) error {
 	f.server.progress("giving up the slots of %d devices", len(devices))
 	fresh := f.server.newFleet(context.Background())
 	defer fresh.fail(nil)
-	var next atomic.Int64
-	return fresh.run(slices.Repeat([]func() error{func() error {
-		for i := int(next.Add(1)) - 1; i < len(devices) && fresh.ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-			if !devices[i].registered {
-				continue
-			}
-			c, err := fresh.connect(devices[i], 4096)
-			if err == nil {
-				err = c.drop()
-				fresh.close(c)
-			}
-			if err != nil {
-				return fmt.Errorf("slots: some could not be given up, and go by themselves in some minutes: %w", err)
-			}
+	return fresh.spread(len(devices), func(i int) error {
+		if !devices[i].registered {
+			return nil
+		}
+		c, err := fresh.connect(devices[i], smallBuffer)
+		if err == nil {
+			err = c.drop()
+			fresh.close(c)
+		}
+		if err != nil {
+			return fmt.Errorf("slots: some could not be given up, and go by themselves in some minutes: %w", err)
 		}
 		return nil
-	}}, connectors)...)
+	})
 }

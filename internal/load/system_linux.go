@@ -19,3 +19,10 @@ func bindWithoutPort(_, _ string, raw syscall.RawConn) error {
 	}
 	return err
 }
+
+// maxFiles returns how many files this process may have open.
+func maxFiles() (int, error) {
+	var limit unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	return int(min(limit.Cur, 1<<30)), err
+}
