@@ -21,6 +21,7 @@ type conn struct {
 	in         []byte // what was read is in[begin:end]
 	begin, end int
 	device     *device
+	leaving    bool  // it has sent its Close frame, and nothing may come behind that
 	sent       int64 // bytes for the chat server
 }
 
@@ -68,6 +69,7 @@ func (c *conn) next() ([]byte, error) {
 			return payload, nil
 		case first == binaryMsg:
 			return nil, violation("message has %d bytes, want at least %d", len(payload), d2m.HeaderSize)
+		case first == ping && c.leaving:
 		case first == ping:
 			if err := c.write(appendFrame(nil, pong, payload)); err != nil {
 				return nil, err

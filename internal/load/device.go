@@ -136,6 +136,7 @@ func (c *conn) drop() error {
 
 // leave closes the connection in an orderly way: it waits until the server has closed it.
 func (c *conn) leave() error {
+	c.leaving = true
 	err := c.write(appendFrame(nil, closing, binary.BigEndian.AppendUint16(nil, uint16(d2m.CloseNormal))))
 	for err == nil {
 		_, err = c.await()

@@ -112,6 +112,11 @@ func TestPingsAreAnswered(t *testing.T) {
 	if got, want := <-answered, appendFrame(nil, pong, []byte("alive?")); !bytes.Equal(got, want) {
 		t.Errorf("answer is %q, want %q", got, want)
 	}
+	c = connWith(serverFrame(ping, nil), serverMessage(d2m.ReflectionQueueDry{}))
+	c.leaving = true // a write would panic
+	if frame, err := c.next(); frame == nil || err != nil {
+		t.Errorf("behind its Close frame: got %v, %v", frame, err)
+	}
 }
 
 // TestMissingMessages: a server that has acked, but not delivered, or not even acked, is found out.
