@@ -58,6 +58,8 @@ var table = map[string]rule{
 
 	// Who may use the server. The mediator does not know it: it asks an interface.
 	"access": {own: []string{"d2m"}, others: []string{"github.com/rs/zerolog"}, never: []string{"net"}},
+	// What a TLS handshake shows. It knows nothing of what is said behind it.
+	"certificates": {others: []string{"github.com/rs/zerolog", "golang.org/x/crypto/acme"}},
 
 	// The shell around the core. Which store there is, it does not know.
 	"chatproxy": {own: []string{"csp", "d2m"}, others: []string{"golang.org/x/net/proxy", "golang.org/x/time/rate"}},
@@ -78,9 +80,9 @@ var table = map[string]rule{
 	"client": {own: []string{"csp", "d2m", "devicekeys"}, others: []string{"github.com/coder/websocket"}},
 
 	"cmd/mediator": {
-		own: []string{"access", "chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
+		own: []string{"access", "certificates", "chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
 			"internal/load", "mediator", "privacy", "reflect", "reflect/boltstore", "reflect/memstore"},
-		others: []string{"github.com/pelletier/go-toml/v2/unstable", "github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/sys",
+		others: []string{"github.com/coreos/go-systemd/v22", "github.com/pelletier/go-toml/v2/unstable", "github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/sys",
 			"golang.org/x/term"},
 	},
 
