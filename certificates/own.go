@@ -109,7 +109,7 @@ func (o *own) failed(err error) {
 	wait := max(o.retry, retryAfter(err))
 	o.blocked = time.Now().Add(wait)
 	o.retry = min(4*o.retry, lastRetry)
-	o.log.Error().Str("cause", err.Error()).Stringer("again", wait).Msg("TLS certificate could not be obtained")
+	o.log.Error().Str("cause", err.Error()).Str("again", wait.String()).Msg("TLS certificate could not be obtained")
 }
 
 // due says whether another certificate is wanted: there is none, it is for another key or other names, or less than a third
