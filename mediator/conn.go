@@ -126,6 +126,18 @@ func (c *conn) handshakeTimeout() {
 
 // read returns the next message, in a buffer that putMessage takes back.
 func (c *conn) read() (*message, error) {
+	limit := d2m.MaxMessageSize
+	if c.member == nil {
+		limit = d2m.MaxPreauthSize
+	}
+	if m := c.out.nextMessage(limit); m != nil {
+		return m, nil
+	}
+	return c.readFrames(limit)
+}
+
+// readFrames has the library read the next message, and handle what may stand before and within it.
+func (c *conn) readFrames(limit int) (*message, error) {
 	kind, r, err := c.ws.Reader(context.Background())
 	if err != nil {
 		return nil, err
@@ -134,10 +146,6 @@ func (c *conn) read() (*message, error) {
 	defer c.reading.end()
 	if kind != websocket.MessageBinary {
 		return nil, protocolError("text message")
-	}
-	limit := d2m.MaxMessageSize
-	if c.member == nil {
-		limit = d2m.MaxPreauthSize
 	}
 	m := getMessage()
 	return m, m.readFrom(r, limit)

@@ -3,7 +3,6 @@ package mediator
 import (
 	"bufio"
 	"encoding/binary"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -11,9 +10,8 @@ import (
 )
 
 const (
-	readBufferSize  = 512 // of an idle connection, bytes
-	writeBufferSize = 256 // holds a control frame whole, so that frames never mix
-	burstSize       = 16 << 10
+	readBufferSize  = 16        // of the library, bytes: it has its own because it must
+	writeBufferSize = 256       // holds a control frame whole, so that frames never mix
 	keptSize        = 128 << 10 // of a buffer that is used again
 
 	// The first byte of a frame.
@@ -25,24 +23,17 @@ const (
 	maxUnflushedPreauth = 16 << 10
 )
 
-var (
-	bursts    = sync.Pool{New: func() any { b := make([]byte, burstSize); return &b }}
-	unflushed = sync.Pool{New: func() any { b := make([]byte, 0, burstSize); return &b }}
-)
+var unflushed = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
 
 // outbox stands between the WebSocket library and the socket. What is to be sent is collected, the writer's messages and
 // the control frames that the library writes, and goes out when the connection's writer flushes: many frames in one system
-// call, and no frame ever waits behind another one's socket. Reading takes what has arrived in large pieces. While nothing
-// happens there are no buffers.
+// call, and no frame ever waits behind another one's socket. How it reads says arrivals.go. While nothing happens there are
+// no large buffers.
 type outbox struct {
 	net.Conn
 	stir func() // wakes the writer
-	wait func() // is called before the socket is read; nil: nobody wants to know
 
-	// reader
-	burst *[]byte // from the pool, or nil
-	ahead []byte  // read and not yet taken, mostly a part of burst
-	more  bool    // the last read was full: there may be more at once
+	arrivals
 
 	mu     sync.Mutex
 	space  sync.Cond // signalled when data was flushed, and when the outbox ends
@@ -56,6 +47,7 @@ type outbox struct {
 
 func newOutbox(c net.Conn, stir func()) *outbox {
 	o := &outbox{Conn: c, stir: stir, room: maxUnflushedPreauth}
+	o.reading = make(chan struct{}, 1)
 	o.space.L = &o.mu
 	return o
 }
@@ -142,56 +134,6 @@ func (o *outbox) cut() error {
 		return l.Close()
 	}
 	return o.Conn.Close()
-}
-
-// Read gives what has arrived. While too much waits to be flushed it waits, too.
-func (o *outbox) Read(p []byte) (int, error) {
-	if len(o.ahead) == 0 {
-		if o.wait != nil {
-			o.wait()
-		}
-		o.waitForSpace()
-		if !o.more {
-			n, err := o.Conn.Read(p)
-			o.more = n == len(p) && n == readBufferSize
-			return n, endedEarly(err)
-		}
-		if err := o.fill(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, o.ahead)
-	if o.ahead = o.ahead[n:]; len(o.ahead) == 0 && o.burst != nil {
-		bursts.Put(o.burst)
-		o.burst, o.ahead = nil, nil
-	}
-	return n, nil
-}
-
-// endedEarly makes the end of the stream an error that the WebSocket library passes on: it takes io.EOF for the end of a
-// message, wherever in it the stream has ended, and a part would be taken for the whole.
-func endedEarly(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// fill reads a large piece. It is called when something has probably arrived.
-func (o *outbox) fill() error {
-	o.burst = bursts.Get().(*[]byte)
-	n, err := o.Conn.Read(*o.burst)
-	o.more = n == burstSize
-	if n == 0 {
-		bursts.Put(o.burst)
-		o.burst = nil
-		if err == nil {
-			err = io.ErrNoProgress
-		}
-		return endedEarly(err)
-	}
-	o.ahead = (*o.burst)[:n]
-	return nil
 }
 
 func (o *outbox) waitForSpace() {
