@@ -23,6 +23,17 @@ func newDialer(c *Config) *dialer {
 	return d
 }
 
+// Try connects to the address of a chat server as a session would, and closes the connection. The error may hold addresses.
+func (c *Config) Try(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := newWay(c).dial(ctx, address, "try")
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
 // dial connects to a chat server. With a SOCKS proxy the name goes there unresolved, and isolation is user and password:
 // what has the same one may share a circuit (RFC 1929; at most 255 bytes).
 func (d *dialer) dial(ctx context.Context, address, isolation string) (net.Conn, error) {

@@ -3,9 +3,11 @@ package chatproxy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -191,6 +193,14 @@ func (u *Upstreams) expand(serverGroup string) (address string, ok bool) {
 	}
 	address = u.before + serverGroup + u.after
 	return address, checkAddress(address) == nil
+}
+
+// Addresses returns all addresses there are but those of a template, which depend on the server group.
+func (u *Upstreams) Addresses() []string {
+	if u.fixed != "" {
+		return []string{u.fixed}
+	}
+	return slices.Compact(slices.Sorted(maps.Values(u.byGroup)))
 }
 
 // Empty says whether no server group has a chat server.

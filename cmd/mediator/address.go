@@ -97,8 +97,10 @@ func (a address) open() (net.Listener, error) {
 	return l, nil
 }
 
+var errInUse = errors.New("in use by another program")
+
 func (a address) inUse() error {
-	return fmt.Errorf("listen: %v is in use by another program: end that, or choose another port or path with --listen", a)
+	return fmt.Errorf("listen: %v is %w: end that, or choose another port or path with --listen", a, errInUse)
 }
 
 // removeStale removes the socket of a server that did not get to remove it.

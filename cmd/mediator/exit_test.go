@@ -110,6 +110,7 @@ func checkExample(t *testing.T, line string) {
 	}
 	line, _, _ = strings.Cut(line, "|")
 	line, _, _ = strings.Cut(line, "<")
+	line, _, _ = strings.Cut(line, " > ")
 	words := strings.Fields(strings.ReplaceAll(line, `"lunch at noon?"`, "lunch"))
 	cmd, rest, err := newRootCommand().Find(words)
 	if err == nil {

@@ -81,7 +81,7 @@ order, and survives anything short of losing the disk. This one program is the s
 		return usageOf(cmd, "%v", err)
 	})
 	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newChatServerCommand(), newDeviceCommand(),
-		newDevCommand(), newDemoCommand(), newBenchCommand(), newVersionCommand())
+		newDevCommand(), newDemoCommand(), newConfigCommand(), newBenchCommand(), newVersionCommand())
 	return root
 }
 

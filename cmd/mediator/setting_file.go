@@ -116,17 +116,28 @@ func (f *configFile) wrong(setting string, at span, format string, args ...any) 
 // so that all mistakes are told at once.
 func (f *configFile) syntaxError(text []byte, at span, message string) []byte {
 	line := f.line(at.line)
-	key, value, isSetting := strings.Cut(line, "=")
-	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-	row := rowInFile(key)
-	if row != nil && isSetting {
-		f.wrong(row.name, at, "%s: %s; write it as in %s = %s", row.name, message, row.name, row.example(value))
+	key, value, _ := strings.Cut(line, "=")
+	value = strings.TrimSpace(value)
+	row := rowInFile(strings.TrimSpace(key))
+	own := row != nil && at.start > len(key) // the mistake is in the value, and not in something before that goes on
+	advice := "each line is as in max-slots = 10, and a comment begins with #"
+	switch {
+	case own && strings.HasPrefix(message, "expected newline"):
+		advice = "each setting has a line of its own"
+	case own && value == "":
+		message, advice = "has no value", row.writtenAs("")
+	case own:
+		advice = row.writtenAs(value)
+	case strings.Contains(message, "array"):
+		advice = "a list has to end with ]"
+	}
+	if own {
+		f.wrong(row.name, at, "%s: %s; %s", row.name, message, advice)
 	} else {
-		f.wrong("", at, "%s; each line is as in max-slots = 10, and a comment begins with #", message)
+		f.wrong("", at, "%s; %s", message, advice)
 	}
 	f.problems[len(f.problems)-1].syntax = true
-	if !isSetting || strings.ContainsAny(key, " \t\"'#") || strings.Contains(line, "[") != strings.Contains(line, "]") ||
-		strings.Contains(value, `"""`) || strings.Contains(value, "'''") {
+	if !own || strings.Contains(line, "[") != strings.Contains(line, "]") || strings.Contains(value, `"""`) || strings.Contains(value, "'''") {
 		return nil
 	}
 	lines := strings.SplitAfter(string(text), "\n")
@@ -230,8 +241,7 @@ func (f *configFile) scalar(row *setting, node *unstable.Node, at span, listed b
 		ok = row.kind != kindCount && row.kind != kindSwitch
 	}
 	if ok = ok && !listed; !ok {
-		f.wrong(row.name, at, "%s: %s is wanted, not %s; write it as in %s = %s", row.name, row.kind.inFile(), typeInWords(node.Kind),
-			row.name, row.example(text))
+		f.wrong(row.name, at, "%s: %s is wanted, not %s; %s", row.name, row.kind.inFile(), typeInWords(node.Kind), row.writtenAs(text))
 	}
 	return text, ok
 }
@@ -242,7 +252,7 @@ func (k kind) inFile() string {
 	case k.isList():
 		return "a list of strings"
 	case k == kindCount:
-		return "a number"
+		return "a whole number"
 	case k == kindSwitch:
 		return "true or false"
 	case k == kindBytes:
@@ -290,15 +300,16 @@ func (r *setting) inFile(text string) string {
 	return "[" + strings.Join(all, ", ") + "]"
 }
 
-// example returns how a value may be written: what was written, if that can be meant.
-func (r *setting) example(written string) string {
+// writtenAs says how a value is written: what was written, if that can be meant.
+func (r *setting) writtenAs(written string) string {
+	sample := r.sample()
 	written = strings.Trim(written, `"'[] `)
-	for _, text := range []string{written, written + "s"} {
+	for _, text := range []string{written + "s", written} {
 		if written != "" && r.set(newSettings(), text) == nil {
-			return r.inFile(text)
+			sample = text
 		}
 	}
-	return r.inFile(r.byDefault)
+	return "write it as in " + r.name + " = " + r.inFile(sample)
 }
 
 // tomlString returns a text as a basic string.

@@ -43,10 +43,13 @@ func (e settingsError) Error() string {
 func (e settingsError) report(prefix string) string {
 	var b strings.Builder
 	for i := range e {
-		fmt.Fprintf(&b, "%s%s\n%s", prefix, printable(e[i].String()), e[i].excerpt())
+		fmt.Fprintf(&b, "%s%s\n%s", prefix, plainly(e[i].String()), e[i].excerpt())
 	}
 	return b.String()
 }
+
+// plainly is printable for what the operator has written: a backslash is one, so that it can be copied.
+func plainly(text string) string { return strings.ReplaceAll(printable(text), `\\`, `\`) }
 
 // excerptWidth is how many bytes of a line are shown.
 const excerptWidth = 100
@@ -71,7 +74,7 @@ func (p *problem) excerpt() string {
 	if to < len(line) {
 		after += "…"
 	}
-	show := func(text string) string { return printable(strings.ReplaceAll(text, "\t", " ")) }
+	show := func(text string) string { return plainly(strings.ReplaceAll(text, "\t", " ")) }
 	margin := fmt.Sprintf("%5d", p.at.line)
 	return fmt.Sprintf("%s | %s%s%s\n%s | %s%s\n", margin, show(before), show(marked), show(after), strings.Repeat(" ", len(margin)),
 		strings.Repeat(" ", utf8.RuneCountInString(show(before))), strings.Repeat("^", max(1, utf8.RuneCountInString(show(marked)))))

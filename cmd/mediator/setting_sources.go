@@ -130,11 +130,16 @@ func (src *sources) rows() []*setting {
 
 // load reads all settings. The error is a settingsError, with all that is wrong, or tells why there is no file to be read.
 func (src *sources) load() (*settings, error) {
-	s := newSettings()
 	file, err := src.readFile()
 	if err != nil {
 		return nil, usageError(err.Error())
 	}
+	return src.loadWith(file)
+}
+
+// loadWith is load with a file that has been read, or nil.
+func (src *sources) loadWith(file *configFile) (*settings, error) {
+	s := newSettings()
 	s.sources, s.values = src, make(values)
 	var wrong []problem
 	if file != nil {

@@ -112,7 +112,7 @@ func (k kind) number(text string) (int64, error) {
 		}
 		return int64(d), nil
 	}
-	n, err := strconv.ParseInt(text, 10, 32)
+	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("%q is not a number such as 1000", text)
 	}

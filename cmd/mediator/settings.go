@@ -166,17 +166,17 @@ var table = []setting{
 		name: "upstream", of: ofServe, kind: kindUpstream,
 		text: "where the chat server is: HOST:PORT for all server groups; or a template such as " +
 			"g-{server_group}.example.net:5222; or SERVERGROUP=HOST:PORT, which may be repeated, or several with commas " +
-			"between. A device whose server group has none is closed with 4001",
+			"between. A device whose server group has none is closed with 4001 (default none)",
 		field: func(s *settings) any { return &s.upstream }},
 	{name: "upstream-pattern", of: ofServe, kind: kindPattern, byDefault: chatproxy.DefaultPattern,
 		text:  "regular expression of the server groups that are put into the template",
 		field: func(s *settings) any { return &s.upstreamPattern }},
 	{name: "upstream-proxy", of: ofServe, kind: kindProxy,
 		text: "reach chat servers through a SOCKS5 proxy, socks5h://HOST:PORT, and never around it; the proxy looks names up, " +
-			"and each device group gets a user and password of its own, so that Tor gives it its own circuits",
+			"and each device group gets a user and password of its own, so that Tor gives it its own circuits (default none)",
 		field: func(s *settings) any { return &s.socks }},
 	{name: "upstream-local", of: ofServe, kind: kindIP,
-		text:  "the address of this machine that connections to chat servers come from",
+		text:  "the address of this machine that connections to chat servers come from (default: the system decides)",
 		field: func(s *settings) any { return &s.local }},
 
 	{name: "upstream-rate", of: ofServe, kind: kindBytes, byDefault: "1MiB",

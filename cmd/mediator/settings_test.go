@@ -275,7 +275,7 @@ func TestWrongSettings(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"max-slots", "16", "max-slots: 16 is not within 1 to 15 device slots"},
 		{"max-slots", "many", `max-slots: "many" is not a number such as 1000`},
-		{"max-connections", "99999999999", `max-connections: "99999999999" is not a number such as 1000`},
+		{"max-connections", "99999999999", "max-connections: 99999999999 is not within 1 to 10000000 connections"},
 		{"max-queue-bytes", "1kB", `max-queue-bytes: "1kB" is not a number of bytes such as 65536, 64KiB, 256MiB or 1GiB`},
 		{"max-queue-bytes", "9999999TiB", `max-queue-bytes: "9999999TiB" is not a number of bytes such as 65536, 64KiB, 256MiB or 1GiB`},
 		{"max-queue-bytes", "-1", `max-queue-bytes: "-1" is not a number of bytes such as 65536, 64KiB, 256MiB or 1GiB`},

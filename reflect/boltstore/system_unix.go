@@ -22,6 +22,9 @@ func lockFile(file *os.File) error {
 // unlockFile gives the lock of a file back. Closing does not while the file is mapped.
 func unlockFile(file *os.File) { _ = unix.Flock(int(file.Fd()), unix.LOCK_UN) }
 
+// mayWrite says why this process may not make files in a directory, if it may not.
+func mayWrite(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }
+
 // syncDirectory makes durable which files a directory has.
 func syncDirectory(dir string) error {
 	d, err := os.Open(dir)

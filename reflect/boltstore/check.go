@@ -1,0 +1,49 @@
+package boltstore
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Check says whether Open may succeed for a directory, as far as that can be told without making or changing anything: it
+// is there and may be written to, or can be made, and no server uses it (ErrInUse). It does not look into the file.
+func Check(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return checkAbove(dir)
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return errNoDirectory
+	}
+	if err := mayWrite(dir); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return lockFile(file)
+}
+
+// checkAbove is Check for a directory that has to be made.
+func checkAbove(dir string) error {
+	above := filepath.Dir(filepath.Clean(dir))
+	info, err := os.Stat(above)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && above != dir:
+		return checkAbove(above)
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return errNoDirectory
+	}
+	return mayWrite(above)
+}
