@@ -59,6 +59,9 @@ func (s *Session) deliverAll(in *input) (took bool, err error) {
 	for {
 		unit, err := in.next()
 		if err != nil || len(unit) == 0 {
+			if took {
+				s.device.Wake()
+			}
 			return took, err
 		}
 		if !s.deliver(unit) {
@@ -68,28 +71,36 @@ func (s *Session) deliverAll(in *input) (took bool, err error) {
 	}
 }
 
-// deliver keeps a unit for Take, and waits while too much is there that the device has not taken. It reports false if the
-// device has left.
+// deliver keeps a unit for Take. While too much is there that the device has not taken, it wakes that and waits. It reports
+// false if the device has left.
 func (s *Session) deliver(unit []byte) bool {
-	if s.downRate.WaitN(s.ctx, len(unit)) != nil {
-		return false
+	if !s.downRate.AllowN(time.Now(), len(unit)) {
+		s.device.Wake()
+		if s.downRate.WaitN(s.ctx, len(unit)) != nil {
+			return false
+		}
 	}
 	s.mu.Lock()
-	for s.waiting() > 0 && s.waiting()+len(unit) > maxWaiting && !s.left {
+	defer s.mu.Unlock()
+	if s.crowded(len(unit)) {
+		s.mu.Unlock()
+		s.device.Wake()
+		s.mu.Lock()
+	}
+	for s.crowded(len(unit)) {
 		s.changed.Wait()
 	}
 	if s.left {
-		s.mu.Unlock()
 		return false
 	}
-	first := len(s.down.ends) == 0
 	s.down.data = d2m.Proxy{Data: unit}.Append(s.down.data)
 	s.down.ends = append(s.down.ends, len(s.down.data))
-	s.mu.Unlock()
-	if first {
-		s.device.Wake()
-	}
 	return true
+}
+
+// crowded says whether a unit has to wait until the device has taken some. s.mu is held.
+func (s *Session) crowded(size int) bool {
+	return s.waiting() > 0 && s.waiting()+size > maxWaiting && !s.left
 }
 
 // waiting is how many bytes are on their way to the device: those that Take gave last may not be sent yet. s.mu is held.

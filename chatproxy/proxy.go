@@ -110,9 +110,9 @@ func (p *Proxy) Wait(ctx context.Context) {
 // ErrNoUpstream tells that no chat server is configured for a server group.
 var ErrNoUpstream = errors.New("no chat server for this server group")
 
-// Device is the other side of a session. Its methods must not block, and must not call the session's.
+// Device is the other side of a session. Its methods must not block, and must not call the session's but for Take.
 type Device interface {
-	Wake()    // Take has something new
+	Wake()    // Take has something new; it may be called here, and the chat server is not read meanwhile
 	Overdue() // the device has not taken in time what the chat server sent before its end (B37)
 }
 

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"openmediator/d2m"
+	"openmediator/internal/nowait"
 )
 
 // Session is the connection of one device to its chat server. [Session.Send] is for one goroutine, and so is
@@ -30,7 +31,7 @@ type Session struct {
 	started  bool      // may connect
 	running  bool      // connects or is connected
 	left     bool      // the device has gone
-	upstream net.Conn  // nil until what was sent before it was connected is written, and after its end
+	upstream *upstream // nil until what was sent before it was connected is written, and after its end
 	early    []byte    // from the device, until then
 	writing  bool      // a Send is at it
 	cut      context.CancelFunc
@@ -91,7 +92,7 @@ func (s *Session) sayGoodbye() {
 	if !s.left || s.writing || s.upstream == nil {
 		return
 	}
-	if half, ok := s.upstream.(interface{ CloseWrite() error }); ok {
+	if half, ok := s.upstream.Conn.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite()
 	} else {
 		s.upstream.Close()
@@ -113,7 +114,7 @@ func (s *Session) run(ctx context.Context) {
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	if s.writeEarly(conn) {
+	if s.writeEarly(&upstream{conn, nowait.Socket(conn)}) {
 		s.finish(s.receive(conn))
 	} else {
 		s.finish(End{Code: d2m.CloseChatServerClosed, Reason: "connection to the chat server was lost"})

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"net"
 	"os"
+	"syscall"
 	"time"
+
+	"openmediator/internal/nowait"
 )
 
 // writeSlice is how long a write waits before it looks whether anything was taken.
@@ -24,7 +27,7 @@ func (s *Session) Send(data []byte) {
 	if conn == nil {
 		return
 	}
-	err := writeAll(conn, data)
+	err := conn.writeAll(data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writing = false
@@ -35,7 +38,7 @@ func (s *Session) Send(data []byte) {
 }
 
 // upstreamFor returns the connection that data is to be written to, or nil if that is kept for later or of no use.
-func (s *Session) upstreamFor(data []byte) net.Conn {
+func (s *Session) upstreamFor(data []byte) *upstream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.left && s.end == nil && s.upstream == nil && len(s.early) > 0 && len(s.early)+len(data) > maxWaiting {
@@ -55,7 +58,7 @@ func (s *Session) upstreamFor(data []byte) net.Conn {
 
 // writeEarly writes what the device has sent before there was a connection, and lets Send write from then on. It reports
 // false if that is not possible.
-func (s *Session) writeEarly(conn net.Conn) bool {
+func (s *Session) writeEarly(conn *upstream) bool {
 	for {
 		s.mu.Lock()
 		data := s.early
@@ -68,7 +71,7 @@ func (s *Session) writeEarly(conn net.Conn) bool {
 		s.early = nil
 		s.changed.Broadcast()
 		s.mu.Unlock()
-		if err := writeAll(conn, data); err != nil {
+		if err := conn.writeAll(data); err != nil {
 			s.mu.Lock()
 			s.writeFailed(conn, err)
 			s.mu.Unlock()
@@ -77,14 +80,26 @@ func (s *Session) writeEarly(conn net.Conn) bool {
 	}
 }
 
+// upstream is a connection to a chat server.
+type upstream struct {
+	net.Conn
+	socket syscall.RawConn // nil if it is no TCP socket
+}
+
 // writeAll writes data, however long that takes, if only something is taken every stallTimeout.
-func writeAll(conn net.Conn, data []byte) error {
+func (u *upstream) writeAll(data []byte) error {
+	n, err := nowait.Write(u.socket, data)
+	if err != nil || n == len(data) {
+		return err
+	}
+	defer u.SetWriteDeadline(time.Time{}) // else the next one would find that it has passed
+	data = data[n:]
 	taken := time.Now()
 	for {
-		if err := conn.SetWriteDeadline(time.Now().Add(writeSlice)); err != nil {
+		if err := u.SetWriteDeadline(time.Now().Add(writeSlice)); err != nil {
 			return err
 		}
-		n, err := conn.Write(data)
+		n, err := u.Write(data)
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
@@ -100,7 +115,7 @@ func writeAll(conn net.Conn, data []byte) error {
 
 // writeFailed ends a session whose chat server takes nothing. After any other error the reader finds the end of the
 // connection, behind what came before it. s.mu is held.
-func (s *Session) writeFailed(conn net.Conn, err error) {
+func (s *Session) writeFailed(conn *upstream, err error) {
 	if errors.Is(err, errStalled) {
 		s.stalled = true
 		conn.Close()

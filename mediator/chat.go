@@ -85,8 +85,27 @@ func (c *conn) chatEnded(end *chatproxy.End) {
 // chatDevice is a connection as its session with the chat server sees it.
 type chatDevice struct{ *conn }
 
-// Wake implements chatproxy.Device.
-func (d chatDevice) Wake() { d.wake() }
+// Wake implements chatproxy.Device. If the writer has no work, what the chat server has sent is written here as far as the
+// kernel takes it at once: to start a writer costs more than all else.
+func (d chatDevice) Wake() {
+	if d.becomeWriter() {
+		d.resign(!d.passChat())
+	}
+}
+
+// passChat writes all that the chat server has sent, and says whether the kernel has taken it. If so, nothing is left to be done.
+func (c *conn) passChat() bool {
+	for {
+		data, ends, end := c.chat.Take()
+		if len(ends) == 0 {
+			return end == nil
+		}
+		c.out.collect()
+		if !c.sendFrames(&devicegroup.Frames{Data: data, Ends: ends}) || !c.out.tryFlush() {
+			return false
+		}
+	}
+}
 
 // Overdue implements chatproxy.Device: the device does not read. It is told that the chat server has closed, if it takes that.
 func (d chatDevice) Overdue() {

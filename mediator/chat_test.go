@@ -464,6 +464,60 @@ func TestB38_ChatOvertakesTheQueue(t *testing.T) {
 	})
 }
 
+// A device that is slow gets all the same all that the chat server has sent, in order, through real sockets that fill up.
+func TestB38_SlowDeviceGetsAll(t *testing.T) {
+	l := listen.TCP(t)
+	defer l.Close()
+	config := mediator.DefaultConfig()
+	config.Chat = chatproxy.Config{Upstreams: parseUpstreams(t, l.Addr().String())}
+	s := startServer(t, listen.TCP(t), memstore.New(), config)
+	w := s.loginWire(newIdentity(t), 1, d2m.SlotNew)
+	w.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
+	w.message(d2m.Proxy{Data: []byte("x")})
+	chat, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	readExactly(t, chat, 1)
+	const frames = 1000
+	blocked, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		chat.Write(append(serverHello(), loginAck()...))
+		for i := range frames {
+			if i == 40 { // more than the server holds
+				close(blocked)
+			}
+			chat.Write(chatFrame(5000 + i))
+		}
+		chat.Close()
+	}()
+	<-blocked
+	for range 2 {
+		expectProxy(w)
+	}
+	for i := range frames {
+		if got := expectProxy(w); !bytes.Equal(got, chatFrame(5000+i)) {
+			t.Fatalf("frame %d has %d bytes and is not what was sent", i, len(got))
+		}
+	}
+	w.expectClose(d2m.CloseChatServerClosed)
+	<-ended
+}
+
+// expectProxy reads up to the next Proxy.
+func expectProxy(w *wire) []byte {
+	w.t.Helper()
+	for {
+		switch m, code := w.next(); m := m.(type) {
+		case d2m.Proxy:
+			return m.Data
+		case nil:
+			w.t.Fatalf("connection ended with %d", code)
+		}
+	}
+}
+
 // A device that floods, or never takes what the chat server sends, makes the server hold no more than a little.
 func TestB38_DeviceTakesNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -5,7 +5,10 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"openmediator/internal/nowait"
 )
 
 const (
@@ -31,6 +34,7 @@ const (
 type link struct {
 	net.Conn
 
+	socket  syscall.RawConn // nil if it is no TCP socket
 	started time.Time
 	stall   time.Duration
 	request *guest       // until the upgrade; nil for a connection that no Listener has accepted
@@ -44,7 +48,7 @@ type link struct {
 var errStalled = errors.New("peer takes nothing and sends nothing")
 
 func newLink(c net.Conn, stall time.Duration) *link {
-	return &link{Conn: c, started: time.Now(), stall: stall}
+	return &link{Conn: c, socket: nowait.Socket(c), started: time.Now(), stall: stall}
 }
 
 // NetConn returns the connection below, like tls.Conn does.
@@ -91,6 +95,9 @@ func (l *link) beginClosing(free int64) {
 // lastHeard returns when something was read last.
 func (l *link) lastHeard() time.Time { return l.started.Add(time.Duration(l.heard.Load())) }
 
+// tryWrite writes what the kernel takes at once.
+func (l *link) tryWrite(p []byte) (written int, err error) { return nowait.Write(l.socket, p) }
+
 func (l *link) Write(p []byte) (written int, err error) {
 	if l.broken.Load() {
 		return 0, errStalled
@@ -103,6 +110,10 @@ func (l *link) Write(p []byte) (written int, err error) {
 }
 
 func (l *link) writePatiently(p []byte) (written int, err error) {
+	if written, err = l.tryWrite(p); err != nil || written == len(p) {
+		return written, err
+	}
+	defer l.Conn.SetWriteDeadline(time.Time{})
 	alive := time.Now()
 	for {
 		if err := l.Conn.SetWriteDeadline(time.Now().Add(writeSlice)); err != nil {

@@ -193,14 +193,50 @@ func (o *outbox) flush() error {
 		return nil
 	}
 	_, err := o.Conn.Write(*data)
-	if cap(*data) <= keptSize {
-		*data = (*data)[:0]
-		unflushed.Put(data)
-	}
+	recycle(data)
 	o.mu.Lock()
 	o.space.Broadcast()
 	o.mu.Unlock()
 	return err
+}
+
+// recycle keeps a buffer for others.
+func recycle(data *[]byte) {
+	if cap(*data) <= keptSize {
+		*data = (*data)[:0]
+		unflushed.Put(data)
+	}
+}
+
+// tryFlush writes what the kernel takes at once of what has been collected, and says whether that was all. What is left, or
+// could not be written, is there for flush. Only the writer calls it.
+func (o *outbox) tryFlush() (all bool) {
+	link, ok := o.Conn.(*link)
+	if !ok {
+		return false // TLS has to end the record that it has begun
+	}
+	o.mu.Lock()
+	data := o.data
+	o.data, o.quiet = nil, false
+	o.mu.Unlock()
+	if data == nil {
+		return true
+	}
+	written, err := link.tryWrite(*data)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.space.Broadcast()
+	if written == len(*data) {
+		recycle(data)
+		return err == nil && o.data == nil
+	}
+	*data = append((*data)[:0], (*data)[written:]...)
+	if late := o.data; late != nil {
+		*data = append(*data, *late...)
+		recycle(late)
+	}
+	o.data = data
+	return false
 }
 
 // passThrough lets later writes go straight to the socket. It does not, and reports false, while something waits to be

@@ -2,8 +2,12 @@ package mediator
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"testing"
+	"time"
+
+	"openmediator/internal/listen"
 )
 
 // recorder is a connection that keeps what is written.
@@ -88,5 +92,52 @@ func TestB45_OutboxIsEmptyBeforeItIsPassed(t *testing.T) {
 	o.Write([]byte("the server's own"))
 	if got := socket.String(); got != "the answer to a Close the server's own" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// What the kernel does not take is kept, in order, with what is collected meanwhile.
+func TestB38_OutboxKeepsWhatTheKernelDoesNotTake(t *testing.T) {
+	l := listen.TCP(t)
+	defer l.Close()
+	near, err := l.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	o := newOutbox(newLink(near, time.Minute), func() {})
+	if !o.tryFlush() {
+		t.Error("something waits in an empty outbox")
+	}
+	var want []byte
+	for i := byte(0); ; i++ {
+		piece := bytes.Repeat([]byte{i}, 60_000)
+		o.append(piece...)
+		want = append(want, piece...)
+		if !o.tryFlush() {
+			break
+		}
+	}
+	o.append([]byte("the last")...)
+	if o.tryFlush() {
+		t.Error("the kernel has taken what it had no room for")
+	}
+	if waiting, _ := o.state(); !waiting {
+		t.Error("nothing waits any more")
+	}
+	got := make(chan []byte)
+	go func() {
+		data, _ := io.ReadAll(far)
+		got <- data
+	}()
+	if err := o.flush(); err != nil {
+		t.Error(err)
+	}
+	near.Close()
+	if !bytes.Equal(<-got, append(want, "the last"...)) {
+		t.Error("what arrives is not what was collected")
 	}
 }

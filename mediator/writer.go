@@ -30,8 +30,32 @@ func (c *conn) wake() {
 	}
 }
 
-// write sends what there is to be sent until there is nothing more. It runs in a goroutine of its own, one at a time per
-// connection, and it alone closes the socket.
+// becomeWriter makes the caller the writer if there is none.
+func (c *conn) becomeWriter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing {
+		c.dirty = true
+		return false
+	}
+	c.writing = true
+	return true
+}
+
+// resign ends what becomeWriter began. What is left to do, or has come meanwhile, is for a writer of its own.
+func (c *conn) resign(left bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if left || c.dirty {
+		c.dirty = true
+		go c.write()
+		return
+	}
+	c.writing = false
+}
+
+// write sends what there is to be sent until there is nothing more. It runs in a goroutine of its own, of which there is
+// one at a time per connection, or a caller of becomeWriter, and it alone closes the socket.
 func (c *conn) write() {
 	out := outputs.Get().(*devicegroup.Output)
 	defer func() {

@@ -62,10 +62,10 @@ var table = map[string]rule{
 	"certificates": {others: []string{"github.com/rs/zerolog", "golang.org/x/crypto/acme"}},
 
 	// The shell around the core. Which store there is, it does not know.
-	"chatproxy": {own: []string{"csp", "d2m"}, others: []string{"golang.org/x/net/proxy", "golang.org/x/time/rate"}},
+	"chatproxy": {own: []string{"csp", "d2m", "internal/nowait"}, others: []string{"golang.org/x/net/proxy", "golang.org/x/time/rate"}},
 	"privacy":   {own: []string{"d2m"}, others: []string{"github.com/rs/zerolog"}},
 	"mediator": {
-		own:    []string{"chatproxy", "d2m", "devicegroup", "privacy", "reflect"},
+		own:    []string{"chatproxy", "d2m", "devicegroup", "internal/nowait", "privacy", "reflect"},
 		others: []string{"github.com/coder/websocket", "github.com/rs/zerolog", "golang.org/x/sys", "golang.org/x/time/rate"},
 	},
 
@@ -98,6 +98,7 @@ var table = map[string]rule{
 	"internal/listen":               {},
 	"internal/load":                 {own: []string{"client", "csp", "d2m"}, others: []string{"golang.org/x/sys"}}, // a client: nothing of the server
 	"internal/mutate":               {},
+	"internal/nowait":               {},
 	"internal/powercut":             {own: []string{"d2m", "reflect", "reflect/boltstore"}},
 	"internal/powercut/driver":      {own: []string{"d2m", "internal/powercut", "reflect", "reflect/boltstore"}},
 	"internal/rules":                {},
