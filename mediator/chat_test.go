@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,14 +23,18 @@ import (
 // upstream is the network behind the chat proxy: each connection is a pipe whose other end the test gets.
 type upstream struct {
 	conns  chan net.Conn
-	dialed []string // addresses, by the proxy
 	refuse error
+
+	mu     sync.Mutex
+	dialed []string // addresses, by the proxy; read when it does nothing
 }
 
 func newUpstream() *upstream { return &upstream{conns: make(chan net.Conn, 16)} }
 
 func (u *upstream) dial(_ context.Context, address, _ string) (net.Conn, error) {
+	u.mu.Lock()
 	u.dialed = append(u.dialed, address)
+	u.mu.Unlock()
 	if u.refuse != nil {
 		return nil, u.refuse
 	}

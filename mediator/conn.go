@@ -87,7 +87,6 @@ func (c *conn) part() {
 func (c *conn) serve() error {
 	timeout := time.AfterFunc(c.server.config().HandshakeTimeout, c.handshakeTimeout)
 	defer timeout.Stop()
-	c.reading.watch(c)
 	if err := c.greet(); err != nil {
 		return err
 	}

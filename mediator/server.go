@@ -202,6 +202,7 @@ func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWri
 		c.link.request.end()
 	}
 	guest.limitStay(s.config().HandshakeTimeout+2*closeTimeout, c.out.cut)
+	c.reading.watch(c) // before anybody else may read: the writer does at a shutdown
 	s.adopt(c)
 	go c.run()
 }
