@@ -18,7 +18,7 @@ const never = math.MaxInt
 // of these on a recorded file is an error.
 const (
 	modelled = "openat,close,write,pwrite64,ftruncate,fsync,fdatasync,renameat,unlinkat,mkdirat,mmap"
-	silent   = "open,creat,truncate,writev,pwritev,pwritev2,fallocate,sync_file_range,rename,renameat2,unlink,rmdir,mkdir," +
+	silent   = "open,creat,truncate,writev,pwritev,pwritev2,fallocate,rename,renameat2,unlink,rmdir,mkdir," +
 		"link,linkat,symlink,symlinkat,copy_file_range,sendfile,splice,dup,dup2,dup3"
 )
 

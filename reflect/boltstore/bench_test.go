@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -126,8 +127,62 @@ func (f *plainFile) Commit(batches []*reflect.Batch) []error {
 	return results
 }
 
-// BenchmarkStore512 compares the store with a plain file with group commit, in turn: 512 producers wait, each message is
-// put and later deleted.
+// contender is a store that is measured in turn with others.
+type contender struct {
+	name      string
+	store     reflect.Store
+	producers []*producer
+	share     int // of the messages: one in so many
+	messages  int
+	took      time.Duration
+}
+
+func newContender(b *testing.B, name string, store reflect.Store, n, envelope, share int) *contender {
+	b.Helper()
+	return &contender{name: name, store: store, producers: newProducers(b, store, n, envelope), share: share}
+}
+
+func (c *contender) drive(b *testing.B, messages int) {
+	b.Helper()
+	messages = max(messages/c.share, len(c.producers))
+	c.took += drive(b, c.store, c.producers, messages)
+	c.messages += messages
+}
+
+// rate returns messages per second.
+func (c *contender) rate() float64 { return float64(c.messages) / c.took.Seconds() }
+
+// compete drives contenders in turn, in rounds, and reports how many messages per second each has stored, and how often
+// as many the first one as each other.
+func compete(b *testing.B, contenders ...*contender) {
+	b.Helper()
+	const rounds = 5
+	for _, c := range contenders {
+		drive(b, c.store, c.producers, len(c.producers)*2*benchBacklog) // until as much is deleted as is put
+	}
+	first := contenders[0]
+	var written int64
+	b.ResetTimer()
+	for range rounds {
+		before := bytesWritten(b)
+		first.drive(b, b.N/rounds)
+		written += bytesWritten(b) - before
+		b.StopTimer()
+		for _, c := range contenders[1:] {
+			c.drive(b, b.N/rounds)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(first.rate(), "messages/s")
+	for _, c := range contenders[1:] {
+		b.ReportMetric(c.rate(), c.name+"/s")
+		b.ReportMetric(first.rate()/c.rate(), "×"+c.name)
+	}
+	b.ReportMetric(float64(written)/float64(first.messages*len(first.producers[0].envelope)), "written/byte")
+}
+
+// BenchmarkStore512 compares the store with a plain file with group commit and with db.Batch keyed by group, in turn: 512
+// producers wait, each message is put and later deleted.
 func BenchmarkStore512(b *testing.B) { benchmarkStore(b, benchProducers, benchEnvelope) }
 
 func BenchmarkStore64(b *testing.B) { benchmarkStore(b, 64, benchEnvelope) }
@@ -136,90 +191,105 @@ func BenchmarkStore4096(b *testing.B) { benchmarkStore(b, 4096, benchEnvelope) }
 
 func BenchmarkStoreLarge(b *testing.B) { benchmarkStore(b, 64, d2m.MaxEnvelopeSize) }
 
+// BenchmarkQuiet is one producer: what a commit costs when nobody shares it.
+func BenchmarkQuiet(b *testing.B) { benchmarkStore(b, 1, benchEnvelope) }
+
 func benchmarkStore(b *testing.B, n, envelope int) {
-	store, err := Open(b.TempDir(), Options{})
+	compete(b,
+		newContender(b, "ours", openStore(b, b.TempDir()), n, envelope, 1),
+		newContender(b, "plain", newPlainFile(b), n, envelope, 1),
+		newContender(b, "batch", newBatchStore(b), n, envelope, 10))
+}
+
+// BenchmarkStoreGrown compares a new store with one that had a million messages at its peak, and with one that has a
+// million others waiting.
+func BenchmarkStoreGrown(b *testing.B) {
+	const messages = 1_000_000
+	peak, below := b.TempDir(), b.TempDir()
+	fillStore(b, below, messages)
+	batches := fillStore(b, peak, messages)
+	emptyStore(b, peak, batches)
+	compete(b,
+		newContender(b, "ours", openStore(b, b.TempDir()), benchProducers, benchEnvelope, 1),
+		newContender(b, "peak", openStore(b, peak), benchProducers, benchEnvelope, 1),
+		newContender(b, "below", openStore(b, below), benchProducers, benchEnvelope, 1))
+}
+
+func openStore(b *testing.B, dir string) *Store {
+	b.Helper()
+	s, err := Open(dir, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer store.Close()
+	b.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func newPlainFile(b *testing.B) *plainFile {
+	b.Helper()
 	file, err := os.Create(filepath.Join(b.TempDir(), "plain"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer file.Close()
-	plain := &plainFile{file: file, index: make(map[d2m.GroupID][]int64)}
-
-	const rounds = 5
-	messages := max(b.N/rounds, n)
-	ours, theirs := newProducers(b, store, n, envelope), newProducers(b, plain, n, envelope)
-	drive(b, store, ours, n*2*benchBacklog) // until as much is deleted as is put
-	var took, plainTook time.Duration
-	var written int64
-	b.ResetTimer()
-	for range rounds {
-		before := bytesWritten(b)
-		took += drive(b, store, ours, messages)
-		written += bytesWritten(b) - before
-		b.StopTimer()
-		plainTook += drive(b, plain, theirs, messages)
-		b.StartTimer()
-	}
-	total := float64(messages * rounds)
-	b.ReportMetric(total/took.Seconds(), "messages/s")
-	b.ReportMetric(total/plainTook.Seconds(), "plain/s")
-	b.ReportMetric(plainTook.Seconds()/took.Seconds(), "ratio")
-	b.ReportMetric(float64(written)/(total*float64(envelope)), "written/byte")
+	b.Cleanup(func() { _ = file.Close() })
+	return &plainFile{file: file, index: make(map[d2m.GroupID][]int64)}
 }
 
-// BenchmarkBatch512 is the same work by db.Batch, keyed by group and sequence.
-func BenchmarkBatch512(b *testing.B) {
-	db, err := bbolt.Open(filepath.Join(b.TempDir(), "batch.db"), 0o600, &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistArrayType})
+// batchStore is what bbolt offers for many writers: each batch is a db.Batch, keyed by group and sequence.
+type batchStore struct {
+	reflect.Store
+	db   *bbolt.DB
+	next map[d2m.GroupID]uint64
+}
+
+func newBatchStore(b *testing.B) *batchStore {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "batch.db")
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistArrayType})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close()
+	b.Cleanup(func() { _ = db.Close() })
 	err = db.Update(func(tx *bbolt.Tx) error { _, err := tx.CreateBucket(bucketLog); return err })
 	if err != nil {
 		b.Fatal(err)
 	}
+	return &batchStore{db: db, next: make(map[d2m.GroupID]uint64)}
+}
+
+func (s *batchStore) Claim(d2m.GroupID) (*reflect.Snapshot, error) { return new(reflect.Snapshot), nil }
+
+func (s *batchStore) Commit(batches []*reflect.Batch) []error {
+	results := make([]error, len(batches))
 	var running sync.WaitGroup
-	start := time.Now()
-	for i := range benchProducers {
+	for i, batch := range batches {
+		s.next[batch.Group]++
+		batch.Key = s.next[batch.Group]
 		running.Go(func() {
-			key := make([]byte, groupSize+8)
-			key[0], key[1], key[2] = byte(i*37), byte(i), byte(i>>8)
-			old := make([]byte, len(key))
-			for n := range max(1, b.N/benchProducers) {
-				binary.BigEndian.PutUint64(key[groupSize:], uint64(n))
-				copy(old, key)
-				err := db.Batch(func(tx *bbolt.Tx) error {
-					log := tx.Bucket(bucketLog)
-					if n >= benchBacklog {
-						binary.BigEndian.PutUint64(old[groupSize:], uint64(n-benchBacklog))
-						if err := log.Delete(old); err != nil {
-							return err
-						}
-					}
-					return log.Put(key, make([]byte, benchEnvelope+68))
-				})
-				if err != nil {
-					b.Error(err)
-				}
-			}
+			results[i] = s.db.Batch(func(tx *bbolt.Tx) error { return putBatch(tx.Bucket(bucketLog), batch) })
 		})
 	}
 	running.Wait()
-	b.ReportMetric(float64(max(b.N, benchProducers))/time.Since(start).Seconds(), "messages/s")
+	return results
 }
 
-// BenchmarkQuiet is one producer: what a commit costs when nobody shares it.
-func BenchmarkQuiet(b *testing.B) { benchmarkStore(b, 1, benchEnvelope) }
+func putBatch(log *bbolt.Bucket, batch *reflect.Batch) error {
+	key := func(sequence uint64) []byte {
+		return binary.BigEndian.AppendUint64(batch.Group[:groupSize:groupSize], sequence)
+	}
+	for _, old := range batch.Delete {
+		if err := log.Delete(key(old)); err != nil {
+			return err
+		}
+	}
+	return log.Put(key(batch.Key), batch.Chunk)
+}
 
 // BenchmarkOpen opens a store with a million messages waiting, each in a chunk of its own.
 func BenchmarkOpen(b *testing.B) {
 	const messages = 1_000_000
 	dir := b.TempDir()
-	group := fillStore(b, dir, messages)
+	group := fillStore(b, dir, messages)[0].Group
 	var claimed, read time.Duration
 	b.ResetTimer()
 	for range b.N {
@@ -247,8 +317,9 @@ func BenchmarkOpen(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed())/float64(read), "open/read")
 }
 
-// fillStore makes a store in which many groups have so many messages together, and returns one of the groups.
-func fillStore(b *testing.B, dir string, messages int) d2m.GroupID {
+// fillStore makes a store in which a thousand groups have so many messages together. It returns the batches that stored
+// the last ones.
+func fillStore(b *testing.B, dir string, messages int) []*reflect.Batch {
 	b.Helper()
 	s, err := Open(dir, Options{noSync: true})
 	if err != nil {
@@ -256,7 +327,7 @@ func fillStore(b *testing.B, dir string, messages int) d2m.GroupID {
 	}
 	batches := make([]*reflect.Batch, 1000)
 	for i := range batches {
-		group := d2m.GroupID{byte(i), byte(i >> 8)}
+		group := d2m.GroupID{byte(i), byte(i >> 8), 1}
 		snapshot, err := s.Claim(group)
 		if err != nil {
 			b.Fatal(err)
@@ -272,8 +343,50 @@ func fillStore(b *testing.B, dir string, messages int) d2m.GroupID {
 			}
 		}
 	}
-	if err := s.Close(); err != nil {
+	closeSynced(b, s)
+	return batches
+}
+
+// emptyStore deletes the messages that fillStore has stored, the oldest first.
+func emptyStore(b *testing.B, dir string, batches []*reflect.Batch) {
+	b.Helper()
+	s, err := Open(dir, Options{noSync: true})
+	if err != nil {
 		b.Fatal(err)
 	}
-	return batches[0].Group
+	for i, batch := range batches {
+		snapshot, err := s.Claim(batch.Group)
+		if err != nil {
+			b.Fatal(err)
+		}
+		keys := make([]uint64, 0, len(snapshot.Messages))
+		for _, m := range snapshot.Messages {
+			keys = append(keys, m.At.Key)
+		}
+		batches[i] = &reflect.Batch{Group: batch.Group, Epoch: snapshot.Epoch, Delete: keys}
+	}
+	const step = 10 // of each group in one commit
+	for left := true; left; {
+		left = false
+		commit := make([]*reflect.Batch, len(batches))
+		for i, batch := range batches {
+			n := min(step, len(batch.Delete))
+			commit[i] = &reflect.Batch{Group: batch.Group, Epoch: batch.Epoch, Delete: batch.Delete[:n]}
+			batch.Delete = batch.Delete[n:]
+			left = left || len(batch.Delete) > 0
+		}
+		for _, err := range s.Commit(commit) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	closeSynced(b, s)
+}
+
+func closeSynced(b *testing.B, s *Store) {
+	b.Helper()
+	if err := errors.Join(s.file.sync(), s.Close()); err != nil {
+		b.Fatal(err)
+	}
 }

@@ -19,9 +19,9 @@ const (
 )
 
 const (
-	// compactSync is how much is copied between two syncs, bytes: little, so that commits do not wait for a disk that is
-	// busy with the copy.
-	compactSync = 256 << 10
+	// compactWrite is how much is copied before it is carried to the disk, bytes: little, so that no sync of a commit
+	// finds much of the copy before it.
+	compactWrite = 256 << 10
 
 	// compactReserve is how much room must stay free beside the copy for what commits write, bytes.
 	compactReserve = 64 << 20
@@ -111,16 +111,16 @@ func (s *Store) ended(ctx context.Context) error {
 
 // compaction is one in progress. It is used by one goroutine.
 type compaction struct {
-	store    *Store
-	path     string    // of the copy
-	from, to *boltFile // to is the copy; nil until it is made
-	old      *os.File  // from's file once more, to shrink it when it is closed
-	journal  *journal
-	lastKey  string    // of the log, when the compaction began
-	switched bool      // the copy has taken the place of the file
-	removed  time.Time // what the store's was
-	unsynced int       // bytes
-	result   CompactResult
+	store     *Store
+	path      string    // of the copy
+	from, to  *boltFile // to is the copy; nil until it is made
+	old       *os.File  // from's file once more, to shrink it when it is closed
+	journal   *journal
+	lastKey   string    // of the log, when the compaction began
+	switched  bool      // the copy has taken the place of the file
+	removed   time.Time // what the store's was
+	unwritten int       // bytes put into the copy that may not be on their way to the disk
+	result    CompactResult
 }
 
 // newCompaction begins to note what commits change. None is in progress at that moment: what one changes is either in the
@@ -188,6 +188,7 @@ func (c *compaction) create() (err error) {
 		c.to = nil
 		return err
 	}
+	c.to.db.NoGrowSync = true // it is synced when it is complete
 	return c.to.write(makeSchema)
 }
 
@@ -224,14 +225,20 @@ func (c *compaction) checkRoom(size int64) error {
 	return nil
 }
 
-// syncMuch makes what was copied so far durable if that is much, and sees to it that there is still room.
-func (c *compaction) syncMuch() error {
-	if c.unsynced < compactSync {
+// writeMuch carries what was copied so far to the disk if that is much, and sees to it that there is still room.
+func (c *compaction) writeMuch() error {
+	if c.unwritten < compactWrite {
 		return nil
 	}
-	if err := c.sync(); err != nil {
+	if err := c.store.faults.at(stepWrite); err != nil {
 		return err
 	}
+	if !c.store.options.noSync {
+		if err := writeBack(c.to.os); err != nil {
+			return err
+		}
+	}
+	c.unwritten = 0
 	return c.checkRoom(0)
 }
 
@@ -245,6 +252,6 @@ func (c *compaction) sync() error {
 			return err
 		}
 	}
-	c.unsynced = 0
+	c.unwritten = 0
 	return c.store.faults.at(stepSynced)
 }

@@ -31,14 +31,14 @@ func (c *compaction) copyPart(ctx context.Context, p part) error {
 		if entries, _, _ := c.journal.size(); entries >= catchUpEntries {
 			err = c.catchUp(ctx)
 		} else {
-			err = c.syncMuch()
+			err = c.writeMuch()
 		}
 		if err != nil {
 			return err
 		}
 		if p != partLog || from <= c.lastKey {
 			pieces++
-			err = pause(ctx, time.Since(start))
+			err = errors.Join(pause(ctx, time.Since(start)), c.store.faults.at(stepRested))
 		} else if late++; late > pieces+catchUpRounds {
 			err = ErrBusy
 		}
@@ -88,7 +88,7 @@ func (c *compaction) catchUp(ctx context.Context) error {
 		return err
 	}
 	c.result.Rounds++
-	err := c.copyChanged(func() error { return errors.Join(ctx.Err(), c.syncMuch()) })
+	err := c.copyChanged(func() error { return errors.Join(ctx.Err(), c.writeMuch()) })
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (c *compaction) put(piece []entry) error {
 			if err := putEntry(bucket, e); err != nil {
 				return err
 			}
-			c.unsynced += len(e.key) + len(e.value)
+			c.unwritten += len(e.key) + len(e.value)
 		}
 		return nil
 	})

@@ -76,7 +76,7 @@ func (c *compaction) current() bool {
 // what is committed from here on could be gone with it after a crash (B43). s.writing is held.
 func (c *compaction) adopt(txid int, failure error) {
 	s := c.store
-	c.to.db.NoSync = s.options.noSync
+	c.to.db.NoSync, c.to.db.NoGrowSync = s.options.noSync, false
 	c.switched = true
 	c.result.After, _ = c.to.size()
 	s.mu.Lock()

@@ -249,6 +249,14 @@ type image struct {
 	numbers map[d2m.GroupID][]int
 }
 
+// storeMuch stores so much, in a group that is not looked at, that the copy is carried to the disk before it is complete.
+func storeMuch(t *testing.T, s *Store) {
+	t.Helper()
+	b := &reflect.Batch{Group: testGroup(1000), Blobs: []reflect.Blob{{Shared: true, Data: make([]byte, compactWrite)}}}
+	b.Epoch = claimOf(t, s, b.Group)
+	commit(t, s, b)
+}
+
 func (h *history) image(at step) image {
 	h.t.Helper()
 	files := make(map[string][]byte)
@@ -297,6 +305,7 @@ func commitsWait(locked *bool, at step) bool {
 func TestB43_CrashAtEveryStepOfACompaction(t *testing.T) {
 	s := openIn(t, t.TempDir(), Options{noSync: true})
 	h := newHistory(t, s, 50)
+	storeMuch(t, s)
 	var images []image
 	seen := make(map[step]int)
 	locked := false
@@ -315,7 +324,7 @@ func TestB43_CrashAtEveryStepOfACompaction(t *testing.T) {
 	h.change()
 	images = append(images, h.image("end"))
 	for _, want := range []step{
-		stepCreate, stepPut, stepCatchUp, stepSync, stepSynced, stepLock, stepRename, stepRenamed, stepSwitched, stepReleased,
+		stepCreate, stepPut, stepWrite, stepRested, stepCatchUp, stepSync, stepSynced, stepLock, stepRename, stepRenamed, stepSwitched, stepReleased,
 	} {
 		if seen[want] == 0 {
 			t.Errorf("there was no %q", want)
@@ -362,12 +371,13 @@ func TestB43_PowerCutAtTheSwitch(t *testing.T) {
 // A step that fails before the switch changes nothing; one that fails behind it ends all claims, and nothing is lost.
 func TestB43_CompactionThatFails(t *testing.T) {
 	for _, failing := range []step{
-		stepCreate, stepPut, stepCatchUp, stepSync, stepSynced, stepLock, stepRename, stepRenamed, stepSwitched,
+		stepCreate, stepPut, stepWrite, stepRested, stepCatchUp, stepSync, stepSynced, stepLock, stepRename, stepRenamed, stepSwitched,
 	} {
 		t.Run(string(failing), func(t *testing.T) {
 			dir := t.TempDir()
 			s := openIn(t, dir, Options{noSync: true})
 			h := newHistory(t, s, 20)
+			storeMuch(t, s)
 			inode := statOf(t, filepath.Join(dir, fileName))
 			s.faults.step = func(at step) error {
 				if at == failing {
@@ -420,7 +430,7 @@ func TestCompactionWithoutRoom(t *testing.T) {
 	refused()
 	free = 1 << 30
 	s.faults.step = func(at step) error {
-		if at == stepSynced {
+		if at == stepWrite {
 			free = compactReserve - 1 // others have filled the disk
 		}
 		return nil

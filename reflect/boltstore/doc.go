@@ -43,9 +43,10 @@
 // from time to time a copy takes its place that holds only what is stored (B17); see Store.Compact and
 // Options.CompactEvery. Keys, offsets, claims and epochs stay as they are, so nobody notices:
 //
-//   - The copy is made entry by entry, in key order, in short read transactions with pauses, and synced in small pieces so
-//     that commits do not wait for a busy disk. From a chunk that waits for the sake of some of its messages the envelopes
-//     of the others are taken out.
+//   - The copy is made entry by entry, in key order, in short read transactions with pauses, and carried to the disk in
+//     small pieces, so that no commit waits for much of it. It is not synced by that: each sync makes the file system
+//     commit its journal, and commits would have to wait for those too. From a chunk that waits for the sake of some of
+//     its messages the envelopes of the others are taken out.
 //   - Meanwhile a journal names each entry that a commit has changed after it was copied. These are copied again, in
 //     rounds, until few are left; the copy is synced each time. If commits are faster, or the disk is nearly full, the
 //     compaction is given up.

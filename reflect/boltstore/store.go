@@ -84,6 +84,8 @@ type step string
 const (
 	stepCreate   step = "create"
 	stepPut      step = "put"
+	stepWrite    step = "write"
+	stepRested   step = "rested"
 	stepCatchUp  step = "catch up"
 	stepSync     step = "sync"
 	stepSynced   step = "synced"
