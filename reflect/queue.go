@@ -1,6 +1,7 @@
 package reflect
 
 import (
+	"math"
 	"sort"
 
 	"openmediator/d2m"
@@ -19,15 +20,18 @@ type Queue struct {
 	dead    []uint64 // keys of chunks that nobody waits for any more
 }
 
-// entry is one message. A million of them should be cheap: 40 bytes.
+// entry is one message. A million of them should be cheap: 32 bytes.
 type entry struct {
 	number  uint64
 	sender  d2m.DeviceID
 	chunk   *Chunk
 	offset  uint32 // of the record in the chunk's data
-	size    uint32 // of the envelope
+	size    uint16 // of the envelope
 	waiting uint16 // slots that have not acknowledged
 }
+
+// An envelope's size fits.
+const _ = math.MaxUint16 - uint(d2m.MaxEnvelopeSize)
 
 // Item is a message that waits for a slot.
 type Item struct {
@@ -71,7 +75,7 @@ func (q *Queue) Len() int { return len(q.entries) - q.gone }
 // Append adds a message that stands in a chunk at a location. Every slot but its sender's waits for it (B14). number
 // must be above all numbers appended before. It reports whether anybody waits.
 func (q *Queue) Append(number uint64, sender d2m.DeviceID, chunk *Chunk, at Location) bool {
-	e := entry{number: number, sender: sender, chunk: chunk, offset: at.Offset, size: at.Size - recordHeaderSize}
+	e := entry{number: number, sender: sender, chunk: chunk, offset: at.Offset, size: uint16(at.Size - recordHeaderSize)}
 	for _, c := range q.cursors {
 		if !c.waits(&e) {
 			continue
@@ -123,7 +127,7 @@ func (q *Queue) Next(c *Cursor, from, end uint64) (Item, bool) {
 	for i := q.search(from); i < len(q.entries) && q.entries[i].number < end; i++ {
 		e := &q.entries[i]
 		if e.waiting > 0 && c.waits(e) {
-			at := Location{Key: e.chunk.Key, Offset: e.offset, Size: recordHeaderSize + e.size}
+			at := Location{Key: e.chunk.Key, Offset: e.offset, Size: recordHeaderSize + uint32(e.size)}
 			return Item{Number: e.number, Chunk: e.chunk, At: at}, true
 		}
 	}
@@ -232,6 +236,7 @@ func (q *Queue) Restore(state *State, messages []Stored) (cursors []*Cursor, def
 		}
 	}
 	sort.SliceStable(numbered, func(i, j int) bool { return numbered[i].Place < numbered[j].Place })
+	q.entries = make([]entry, 0, len(numbered))
 	for _, m := range numbered {
 		q.Append(m.Place, m.Sender, m.Chunk, m.At)
 	}

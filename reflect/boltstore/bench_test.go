@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -315,6 +316,95 @@ func BenchmarkOpen(b *testing.B) {
 	}
 	b.ReportMetric(float64(claimed.Microseconds())/float64(b.N), "µs/claim")
 	b.ReportMetric(float64(b.Elapsed())/float64(read), "open/read")
+}
+
+// BenchmarkWaiting measures the memory that a message takes that waits, in a chunk of its own, beside the disk: in the store
+// and in the queues of a thousand groups, after it was stored (live), and after a start (restored).
+func BenchmarkWaiting(b *testing.B) {
+	const messages = 1_000_000
+	for b.Loop() {
+		dir := b.TempDir()
+		before := heapInUse()
+		s, queues := storeWaiting(b, dir, messages)
+		b.ReportMetric(float64(heapInUse()-before)/messages, "live-B/message")
+		closeSynced(b, s)
+		for group := range queues {
+			queues[group] = nil
+		}
+		before = heapInUse()
+		s = openStore(b, dir)
+		for group := range queues {
+			queues[group] = restored(b, s, group)
+		}
+		b.ReportMetric(float64(heapInUse()-before)/messages, "restored-B/message")
+		runtime.KeepAlive(queues)
+		runtime.KeepAlive(s)
+	}
+}
+
+// storeWaiting stores messages that wait for one slot, in a thousand groups.
+func storeWaiting(b *testing.B, dir string, messages int) (*Store, map[d2m.GroupID]*reflect.Queue) {
+	b.Helper()
+	s, err := Open(dir, Options{noSync: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	queues := make(map[d2m.GroupID]*reflect.Queue)
+	state := (&reflect.State{Bound: 1, Slots: []reflect.SlotState{{Device: 1, First: 1, Next: 1}}}).Append(nil)
+	batches := make([]*reflect.Batch, 1000)
+	for i := range batches {
+		group := d2m.GroupID{byte(i), byte(i >> 8), 1}
+		snapshot, err := s.Claim(group)
+		if err != nil {
+			b.Fatal(err)
+		}
+		batches[i] = &reflect.Batch{Group: group, Epoch: snapshot.Epoch, State: state}
+		queues[group] = new(reflect.Queue)
+		queues[group].Join(1, 1)
+	}
+	chunks := make([]*reflect.Chunk, len(batches))
+	for number := range uint64(messages / len(batches)) {
+		for i, batch := range batches {
+			chunks[i] = reflect.NewChunk(batch.Group, 0)
+			at := chunks[i].Append(reflect.Message{Place: number + 1, Sender: 2, Envelope: make([]byte, benchEnvelope)})
+			queues[batch.Group].Append(number+1, 2, chunks[i], at)
+			batch.Chunk = chunks[i].Data
+		}
+		for i, err := range s.Commit(batches) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			queues[batches[i].Group].Stored(chunks[i], batches[i].Key)
+			chunks[i].Data = nil
+		}
+	}
+	return s, queues
+}
+
+// restored claims a group and returns its queue.
+func restored(b *testing.B, s *Store, group d2m.GroupID) *reflect.Queue {
+	b.Helper()
+	snapshot, err := s.Claim(group)
+	if err != nil {
+		b.Fatal(err)
+	}
+	state, err := reflect.ParseState(snapshot.State)
+	if err != nil {
+		b.Fatal(err)
+	}
+	queue := new(reflect.Queue)
+	queue.Restore(state, snapshot.Messages)
+	if queue.Len() != len(snapshot.Messages) {
+		b.Fatalf("%d messages wait of %d", queue.Len(), len(snapshot.Messages))
+	}
+	return queue
+}
+
+func heapInUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // fillStore makes a store in which a thousand groups have so many messages together. It returns the batches that stored
