@@ -12,6 +12,9 @@ const (
 
 	// lazyAfter is how long what is written lazily may wait for a commit that is due anyway (B17).
 	lazyAfter = 500 * time.Millisecond
+
+	// maxChunkGuess bounds the memory that is allocated for a chunk ahead of its messages, bytes.
+	maxChunkGuess = 16 << 10
 )
 
 // storage is what a group has to write and where the writing stands. At most one batch is in flight; meanwhile the next
@@ -21,6 +24,7 @@ type storage struct {
 	state  bool           // the state belongs to it
 	erase  bool           // so does the end of all that was stored before
 	chunk  *reflect.Chunk // messages collected
+	guess  int            // bytes of the chunk before: the next one is often as large
 	blobs  []reflect.Blob // blobs collected
 	lazy   bool           // the state has changed in a way that can wait
 	since  time.Time      // when it did; zero: it should not wait any longer
@@ -84,7 +88,7 @@ func (g *Group) forget(s *slot) {
 func (g *Group) storeMessage(envelope int) *reflect.Chunk {
 	g.urgent = true
 	if g.chunk == nil {
-		g.chunk = reflect.NewChunk(g.id, envelope+128)
+		g.chunk = reflect.NewChunk(g.id, max(envelope+128, min(g.guess, maxChunkGuess)))
 	}
 	return g.chunk
 }
@@ -157,6 +161,7 @@ func (g *Group) sealEnd(b *reflect.Batch) {
 func (g *Group) sealContent(b *reflect.Batch, due bool) {
 	if g.chunk != nil {
 		b.Chunk = g.chunk.Data
+		g.guess = len(b.Chunk)
 	}
 	if g.urgent && g.bound-g.next < numberBlock/2 {
 		g.bound = g.next + numberBlock

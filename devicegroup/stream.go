@@ -231,8 +231,8 @@ func (g *Group) keep(chunk *reflect.Chunk) {
 	if chunk.Data == nil {
 		return
 	}
-	g.tail = append(g.tail, tailChunk{chunk, len(chunk.Data)})
-	g.tailBytes += len(chunk.Data)
+	g.tail = append(g.tail, tailChunk{chunk, cap(chunk.Data)})
+	g.tailBytes += cap(chunk.Data)
 	g.Trim(g.config.TailBytes)
 }
 
