@@ -27,7 +27,8 @@ type Config struct {
 	MessageTimeout time.Duration
 
 	// What strangers, one group and one address may take of the server (B44). An address is an IPv4 address or the /64 of an
-	// IPv6 address; peers on loopback and on unix sockets have none, and none of its limits, of which 0 turns one off. The
+	// IPv6 address; peers on loopback and on unix sockets have none, and none of its limits, of which 0 turns one off, until
+	// they are believed to name the client (Front). The
 	// defaults suit a small server: some hundred people behind one address, with two or three devices each, do not reach
 	// them, not even when the server starts and all of them come at once, but for being told to come again in 10 s.
 
@@ -44,6 +45,8 @@ type Config struct {
 	AddressGroupBurst         int // of them at once, before MaxAddressGroups counts
 
 	Access Access // which groups are accepted; nil: all
+
+	Front Front // the proxies in front of the server that are believed
 
 	Chat chatproxy.Config // how the chat servers are reached; the zero value knows none
 
@@ -91,6 +94,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("bytes kept in memory: %d is negative", c.TailBytes)
 	case c.StagedBytes < c.Group.StagedBytes:
 		return fmt.Errorf("bytes staged: %d is below the bytes staged per transaction, %d", c.StagedBytes, c.Group.StagedBytes)
+	}
+	if err := c.Front.validate(); err != nil {
+		return err
 	}
 	if err := c.Privacy.Validate(time.Now()); err != nil {
 		return err

@@ -123,6 +123,25 @@ func (l *limits) arrive(remote string) (*guest, bool) {
 	return l.add(a, stageRequest), true
 }
 
+// name makes the connection that of an address, which its proxy has told. The error says that there is no room for it.
+func (g *guest) name(remote string) error {
+	l := g.limits
+	key := l.keyOf(remote)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.enter(key)
+	if a == nil || g.over {
+		l.settle(a, time.Now())
+		return nil
+	}
+	if a.guests[stageRequest] >= l.config.MaxAddressUnauthenticated {
+		return l.refuse(limitAddressRequests, a)
+	}
+	a.guests[stageRequest]++
+	g.address = a
+	return nil
+}
+
 // admit counts a connection that asks for its upgrade, until end.
 func (l *limits) admit(remote string) (*guest, error) {
 	key := l.keyOf(remote)

@@ -46,12 +46,14 @@ const limitsInterval = time.Minute
 func (s *Server) watchLimits() {
 	ticker := time.NewTicker(limitsInterval)
 	defer ticker.Stop()
+	var front time.Time // of the last line about proxies
 	for {
 		select {
 		case <-s.stop:
 			return
 		case now := <-ticker.C:
 			s.logLimits()
+			s.logFront(now, &front)
 			s.limits.mu.Lock()
 			s.limits.sweep(now)
 			s.limits.mu.Unlock()

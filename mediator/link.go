@@ -34,21 +34,22 @@ const (
 type link struct {
 	net.Conn
 
-	socket  syscall.RawConn // nil if it is no TCP socket
-	started time.Time
-	stall   time.Duration
-	request *guest       // until the upgrade; nil for a connection that no Listener has accepted
-	heard   atomic.Int64 // when something was read last, as time since started
-	broken  atomic.Bool  // a write has failed: none is tried after it, though TLS would still say that it closes
-	closing atomic.Bool  // less patience from now on
-	excess  atomic.Int64 // bytes read since, less those that are read at full speed
+	socket    syscall.RawConn // nil if it is no TCP socket
+	started   time.Time
+	stall     time.Duration
+	request   *guest       // until the upgrade; nil for a connection that no Listener has accepted
+	proxySeen *atomic.Bool // set if the connection begins like one of a proxy; may be nil
+	heard     atomic.Int64 // when something was read last, as time since started
+	broken    atomic.Bool  // a write has failed: none is tried after it, though TLS would still say that it closes
+	closing   atomic.Bool  // less patience from now on
+	excess    atomic.Int64 // bytes read since, less those that are read at full speed
 }
 
 // errStalled ends a write to a peer that is not alive.
 var errStalled = errors.New("peer takes nothing and sends nothing")
 
 func newLink(c net.Conn, stall time.Duration) *link {
-	return &link{Conn: c, socket: nowait.Socket(c), started: time.Now(), stall: stall}
+	return &link{Conn: c, socket: nowait.Socket(below(c)), started: time.Now(), stall: stall}
 }
 
 // NetConn returns the connection below, like tls.Conn does.
@@ -81,6 +82,9 @@ func (l *link) Read(p []byte) (int, error) {
 		l.excess.Add(int64(n))
 	}
 	if n > 0 {
+		if l.proxySeen != nil && l.heard.Load() == 0 && isAnnouncement(p[:n]) {
+			l.proxySeen.Store(true)
+		}
 		l.heard.Store(int64(time.Since(l.started)))
 	}
 	return n, err
@@ -163,16 +167,37 @@ func (l linkListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		request, ok := l.server.limits.arrive(c.RemoteAddr().String())
+		peer, config := c.RemoteAddr().String(), l.server.config()
+		named := config.Front.ProxyProtocol.Contains(peer)
+		client := peer
+		if config.Front.isProxy(peer) {
+			client = "" // not known yet
+		}
+		request, ok := l.server.limits.arrive(client)
 		if !ok {
 			c.Close() // without an answer, which would have to wait for the request
 			continue
 		}
 		tuneSocket(c)
-		link := newLink(c, l.server.config().StallTimeout)
-		link.request = request
 		request.limitStay(maxRequestStay, c.Close)
+		if named {
+			c = announced(c, request)
+		}
+		link := newLink(c, config.StallTimeout)
+		link.request = request
+		link.proxySeen = &l.server.proxySeen
 		return link, nil
+	}
+}
+
+// below returns the connection that came from the network, below whatever is around it.
+func below(c net.Conn) net.Conn {
+	for {
+		wrapper, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return c
+		}
+		c = wrapper.NetConn()
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // connection adds what may be seen of a connection to a line of the log.
 func (s *Server) connection(e *zerolog.Event, c *conn) *zerolog.Event {
-	return e.EmbedObject(s.view.Connection(c.name, c.out.Conn.RemoteAddr(), c.url.GroupID))
+	return e.EmbedObject(s.view.Connection(c.name, below(c.out.Conn).RemoteAddr(), c.url.GroupID))
 }
 
 // group adds what may be seen of a group to a line of the log.

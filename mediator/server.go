@@ -51,12 +51,13 @@ type Server struct {
 
 	current atomic.Pointer[Config] // replaced by Reconfigure, never written to
 
-	full    atomic.Bool  // the store takes no more messages (B22)
-	crowded atomic.Bool  // the store takes no more groups
-	failing atomic.Bool  // the store did not do its last work (B43)
-	left    atomic.Int64 // Unix ms: when devices count as gone of which the store does not know (B31)
-	tail    atomic.Int64 // bytes of stored messages in memory
-	staged  atomic.Int64 // bytes of messages in transactions (B26)
+	full      atomic.Bool  // the store takes no more messages (B22)
+	crowded   atomic.Bool  // the store takes no more groups
+	proxySeen atomic.Bool  // somebody has behaved like a proxy who is not believed
+	failing   atomic.Bool  // the store did not do its last work (B43)
+	left      atomic.Int64 // Unix ms: when devices count as gone of which the store does not know (B31)
+	tail      atomic.Int64 // bytes of stored messages in memory
+	staged    atomic.Int64 // bytes of messages in transactions (B26)
 
 	reconfiguring sync.Mutex // held by Reconfigure; taken before all other locks
 
@@ -162,7 +163,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	guest, err := s.admit(r.RemoteAddr)
+	client, evident := s.config().Front.client(r.RemoteAddr, r.Header)
+	if evident {
+		s.proxySeen.Store(true)
+	}
+	guest, err := s.admit(client)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -209,12 +214,12 @@ func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWri
 
 var errStopping = errors.New("server is stopping")
 
-// admit makes room for a connection from an address, within all limits, until guest.end and unreserve.
-func (s *Server) admit(remote string) (*guest, error) {
+// admit makes room for a connection of a client, within all limits, until guest.end and unreserve.
+func (s *Server) admit(client string) (*guest, error) {
 	if err := s.reserve(); err != nil {
 		return nil, err
 	}
-	guest, err := s.limits.admit(remote)
+	guest, err := s.limits.admit(client)
 	if err != nil {
 		s.unreserve()
 		return nil, err

@@ -2,10 +2,11 @@ package mediator
 
 import (
 	"net"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"openmediator/internal/nowait"
 )
 
 const (
@@ -16,7 +17,7 @@ const (
 // tuneSocket sets what finds a dead peer and what keeps the kernel's queue short. A socket that refuses an option works
 // without it.
 func tuneSocket(c net.Conn) {
-	raw := rawConn(c)
+	raw := nowait.Socket(below(c))
 	if raw == nil {
 		return
 	}
@@ -29,7 +30,7 @@ func tuneSocket(c net.Conn) {
 // silentFor returns for how long a peer's TCP has sent nothing that owes an acknowledgement; 0 if it owes none or that cannot
 // be known (B13).
 func silentFor(c net.Conn) (silent time.Duration) {
-	raw := rawConn(c)
+	raw := nowait.Socket(below(c))
 	if raw == nil {
 		return 0
 	}
@@ -40,22 +41,4 @@ func silentFor(c net.Conn) (silent time.Duration) {
 		}
 	})
 	return silent
-}
-
-// rawConn returns the TCP socket below whatever is around it, or nil.
-func rawConn(c net.Conn) syscall.RawConn {
-	for {
-		if tcp, ok := c.(*net.TCPConn); ok {
-			raw, err := tcp.SyscallConn()
-			if err != nil {
-				return nil
-			}
-			return raw
-		}
-		wrapper, ok := c.(interface{ NetConn() net.Conn })
-		if !ok {
-			return nil
-		}
-		c = wrapper.NetConn()
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"openmediator/access"
+	"openmediator/mediator"
 )
 
 // relation is what several settings mean together.
@@ -37,6 +38,12 @@ var relations = []relation{
 		if most := s.server.MaxGroupConnections; most != 0 && most < s.server.Group.MaxSlots {
 			return fmt.Errorf("max-group-connections: %d are fewer than max-slots, %d, and some devices would never get in; "+
 				"raise the one or lower the other", most, s.server.Group.MaxSlots)
+		}
+		return nil
+	}},
+	{[]string{"forwarded-header"}, func(s *settings) error {
+		if h := s.server.Front.Header; h != mediator.XForwardedFor && h != mediator.Forwarded {
+			return fmt.Errorf("forwarded-header: %q is neither %s nor %s", h, mediator.XForwardedFor, mediator.Forwarded)
 		}
 		return nil
 	}},

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"openmediator/access"
+	"openmediator/mediator"
 	"openmediator/privacy"
 )
 
@@ -21,7 +22,9 @@ func (r *setting) set(s *settings, text string) error {
 	case *[]address:
 		*field, err = parseAddresses(text)
 	case *[]string:
-		*field = parseUpstreamList(text)
+		*field = splitList(text)
+	case *mediator.Peers:
+		*field, err = mediator.ParsePeers(splitList(text))
 	case *socksProxy:
 		*field, err = parseSOCKS(text)
 	case *netip.Addr:
@@ -90,6 +93,8 @@ func (r *setting) limits() string {
 		return "strict, operator or full"
 	case r.kind == kindAccess:
 		return "open, known or invite"
+	case r.kind == kindHeader:
+		return mediator.XForwardedFor + " or " + mediator.Forwarded
 	case r.low == "":
 		return ""
 	case r.zero != "":

@@ -91,6 +91,8 @@ const (
 	kindPrivacy   kind = "privacy"
 	kindTime      kind = "time"
 	kindAccess    kind = "access"
+	kindPeers     kind = "peers"
+	kindHeader    kind = "header"
 	kindUpstream  kind = "upstream"
 	kindPattern   kind = "pattern"
 	kindProxy     kind = "proxy"
@@ -102,7 +104,7 @@ const (
 )
 
 // isList says whether there may be several values: flags may be repeated, variables have commas, files have arrays.
-func (k kind) isList() bool { return k == kindAddresses || k == kindUpstream }
+func (k kind) isList() bool { return k == kindAddresses || k == kindUpstream || k == kindPeers }
 
 // Why a change takes a restart.
 const (
@@ -161,6 +163,18 @@ var table = []setting{
 	{name: "public-url", of: ofServe, kind: kindURL,
 		text:  "the URL that devices connect to, wss://HOST with any path: for what is printed for them (default none)",
 		field: func(s *settings) any { return &s.publicURL }},
+	{section: "Proxies in front",
+		name: "trusted-proxies", of: ofServe, kind: kindPeers,
+		text: "reverse proxies that are believed when they name the client in a header: IP addresses, prefixes such as 10.0.0.0/8, and " +
+			"unix for those on unix sockets; may be repeated. It is used for the limits of addresses, and for nothing else (default none)",
+		field: func(s *settings) any { return &s.server.Front.Proxies }},
+	{name: "forwarded-header", of: ofServe, kind: kindHeader, byDefault: mediator.XForwardedFor,
+		text:  "the header in which they do so; the other one may be the client's own, and means nothing",
+		field: func(s *settings) any { return &s.server.Front.Header }},
+	{name: "proxy-protocol-from", of: ofServe, kind: kindPeers,
+		text: "proxies all of whose connections begin with the PROXY protocol, version 1 or 2, written like trusted-proxies; one " +
+			"that does not is refused (default none)",
+		field: func(s *settings) any { return &s.server.Front.ProxyProtocol }},
 
 	{section: "Chat servers",
 		name: "upstream", of: ofServe, kind: kindUpstream,
@@ -200,7 +214,7 @@ var table = []setting{
 	{name: "max-address-connections", of: ofServe, kind: kindCount, unit: "connections", byDefault: "1000",
 		low: "1", high: "10000000", zero: "no limit",
 		text: "connections of one IP address (IPv6: of one /64) at once. None of the address limits holds for loopback and unix " +
-			"sockets; turn all four off if a proxy on another machine stands in front, for it is the address of all",
+			"sockets, nor for trusted proxies",
 		field: func(s *settings) any { return &s.server.MaxAddressConnections }},
 	{name: "max-address-unauthenticated", of: ofServe, kind: kindCount, unit: "connections", byDefault: "250",
 		low: "1", high: "10000000", zero: "no limit",

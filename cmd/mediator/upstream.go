@@ -50,11 +50,15 @@ func parseLocal(text string) (netip.Addr, error) {
 	return addr, nil
 }
 
-func parseUpstreamList(text string) []string {
+// splitList returns the values of a list.
+func splitList(text string) (values []string) {
 	if text == "" {
 		return nil
 	}
-	return strings.Split(text, ",")
+	for value := range strings.SplitSeq(text, ",") {
+		values = append(values, strings.TrimSpace(value))
+	}
+	return values
 }
 
 // resolveUpstreams makes what the settings about chat servers say together.

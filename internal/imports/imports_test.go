@@ -65,8 +65,9 @@ var table = map[string]rule{
 	"chatproxy": {own: []string{"csp", "d2m", "internal/nowait"}, others: []string{"golang.org/x/net/proxy", "golang.org/x/time/rate"}},
 	"privacy":   {own: []string{"d2m"}, others: []string{"github.com/rs/zerolog"}},
 	"mediator": {
-		own:    []string{"chatproxy", "d2m", "devicegroup", "internal/nowait", "privacy", "reflect"},
-		others: []string{"github.com/coder/websocket", "github.com/rs/zerolog", "golang.org/x/sys", "golang.org/x/time/rate"},
+		own: []string{"chatproxy", "d2m", "devicegroup", "internal/nowait", "privacy", "reflect"},
+		others: []string{"github.com/coder/websocket", "github.com/pires/go-proxyproto", "github.com/realclientip/realclientip-go",
+			"github.com/rs/zerolog", "golang.org/x/sys", "golang.org/x/time/rate"},
 	},
 
 	// The chat server that the mediator can be tried with. The mediator does not know it: they meet on the wire.
