@@ -63,7 +63,13 @@ func parseFlags() (options, error) {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := compare(ctx); err != nil {
+	var err error
+	if len(os.Args) > 2 && os.Args[1] == peerWord {
+		err = servePeer(os.Args[2], os.Args[3:])
+	} else {
+		err = compare(ctx)
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "compare: %v\n", err)
 		os.Exit(1)
 	}

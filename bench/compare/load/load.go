@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,18 @@ type Workload struct {
 	Duration   time.Duration
 }
 
+// setupTimeout is how long a device may take to connect.
+const setupTimeout = 30 * time.Second
+
+// Dial makes a connection for a device. Its deadlines end what takes too long until the device is ready.
+func Dial(address string) (net.Conn, error) {
+	c, err := net.DialTimeout("tcp", address, setupTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.SetDeadline(time.Now().Add(setupTimeout))
+}
+
 // Broker is a broker that runs, seen by its clients.
 type Broker interface {
 	// Sender connects the device of a group that sends. The receivers of the group have been connected before.
@@ -44,7 +57,7 @@ type Sender interface {
 	// Acks waits for an acknowledgement, and returns how many have come. They come in the order of the messages.
 	Acks() (int, error)
 
-	Close() error
+	connection
 }
 
 // Receiver is a connection that one goroutine uses.
@@ -52,8 +65,13 @@ type Receiver interface {
 	// Receive waits for messages, acknowledges all that have come, and returns how many those are.
 	Receive() (int, error)
 
-	// Close ends a Receive that waits, too.
-	Close() error
+	connection
+}
+
+// connection is what a device has of its net.Conn.
+type connection interface {
+	SetDeadline(time.Time) error
+	Close() error // ends what waits, too
 }
 
 // Result is what a phase has shown.
@@ -115,21 +133,26 @@ type sender struct {
 	latency Histogram
 }
 
+// connectors is how many groups connect at once.
+const connectors = 16
+
 func (r *run) connect(b Broker) error {
 	r.all = make(chan struct{}, 1)
-	for group := range r.Groups {
-		for device := range ReceiversPerGroup {
-			receiver, err := b.Receiver(group, device)
-			if err != nil {
-				return fmt.Errorf("receiver %d of group %d: %w", device, group, err)
+	r.senders = make([]*sender, r.Groups)
+	r.receivers = make([]Receiver, r.Groups*ReceiversPerGroup)
+	var connecting sync.WaitGroup
+	var next atomic.Int64
+	errs := make([]error, connectors)
+	for i := range errs {
+		connecting.Go(func() {
+			for group := int(next.Add(1)) - 1; group < r.Groups && errs[i] == nil; group = int(next.Add(1)) - 1 {
+				errs[i] = r.connectGroup(b, group)
 			}
-			r.receivers = append(r.receivers, receiver)
-		}
-		s, err := b.Sender(group)
-		if err != nil {
-			return fmt.Errorf("sender of group %d: %w", group, err)
-		}
-		r.senders = append(r.senders, &sender{Sender: s})
+		})
+	}
+	connecting.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	for i, receiver := range r.receivers {
 		r.receiving.Go(func() { r.receive(i, receiver) })
@@ -137,14 +160,31 @@ func (r *run) connect(b Broker) error {
 	return nil
 }
 
+func (r *run) connectGroup(b Broker, group int) error {
+	for device := range ReceiversPerGroup {
+		receiver, err := b.Receiver(group, device)
+		if err != nil {
+			return fmt.Errorf("receiver %d of group %d: %w", device, group, err)
+		}
+		receiver.SetDeadline(time.Time{})
+		r.receivers[group*ReceiversPerGroup+device] = receiver
+	}
+	s, err := b.Sender(group)
+	if err != nil {
+		return fmt.Errorf("sender of group %d: %w", group, err)
+	}
+	s.SetDeadline(time.Time{})
+	r.senders[group] = &sender{Sender: s}
+	return nil
+}
+
 // end closes all connections and waits for the receivers.
 func (r *run) end() {
-	r.ending.Store(true)
-	for _, s := range r.senders {
-		s.Close()
-	}
+	r.hangUp()
 	for _, receiver := range r.receivers {
-		receiver.Close()
+		if receiver != nil {
+			receiver.Close()
+		}
 	}
 	r.receiving.Wait()
 }
@@ -213,7 +253,9 @@ func (r *run) phase(ctx context.Context, d time.Duration) (Result, error) {
 func (r *run) hangUp() {
 	r.ending.Store(true)
 	for _, s := range r.senders {
-		s.Close()
+		if s != nil {
+			s.Close()
+		}
 	}
 }
 

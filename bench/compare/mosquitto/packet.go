@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+
+	"openmediator/bench/compare/load"
 )
 
 // First bytes of packets.
@@ -33,7 +35,7 @@ type conn struct {
 
 // dial connects a client. A clean one has no session that outlives the connection.
 func dial(address, client string, clean bool) (*conn, error) {
-	raw, err := net.Dial("tcp", address)
+	raw, err := load.Dial(address)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"openmediator/bench/compare/load"
 )
 
 // bufferSize is how much is read at once: a window of messages and more.
@@ -21,7 +23,7 @@ type conn struct {
 }
 
 func dial(address string) (*conn, error) {
-	c, err := net.Dial("tcp", address)
+	c, err := load.Dial(address)
 	if err != nil {
 		return nil, err
 	}
