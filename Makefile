@@ -8,14 +8,15 @@ SEED       ?= 0
 TORTURE_MINUTES ?= 1
 TORTURE_FLAGS   ?=
 
-COMPARE_FLAGS ?=
+COMPARE_FLAGS   ?=
+COMPARE_TINY    := --rounds 1 --duration 100ms --groups 5
 
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .PHONY: help test race model mutate vet integration powercut torture fuzz bench compare compare-packages
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):[a-z -]* ## /\1\t/p' Makefile | expand -t 18
 
 test: ## run the tests; they need Go alone
 	$(GO) test ./...
@@ -35,7 +36,7 @@ vet: ## look for mistakes with go vet and staticcheck, in the integration tests 
 	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags integration ./...
 
-integration: ## run the tests that need root, strace, microsocks, haproxy and ip, installed if missing (Debian, Ubuntu)
+integration: compare-packages ## run the tests that need root, strace, microsocks, haproxy, ip and what compare needs, installed if missing (Debian, Ubuntu)
 	for package in strace microsocks haproxy iproute2; do \
 		dpkg -s $$package >/dev/null 2>&1 || { $(SUDO) apt-get update && $(SUDO) apt-get install -y $$package; } || exit 1; \
 	done

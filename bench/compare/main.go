@@ -61,18 +61,19 @@ func parseFlags() (options, error) {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	var err error
-	if len(os.Args) > 2 && os.Args[1] == peerWord {
-		err = servePeer(os.Args[2], os.Args[3:])
-	} else {
-		err = compare(ctx)
-	}
-	if err != nil {
+	if err := start(); err != nil {
 		fmt.Fprintf(os.Stderr, "compare: %v\n", err)
 		os.Exit(1)
 	}
+}
+
+func start() error {
+	if len(os.Args) > 2 && os.Args[1] == peerWord {
+		return servePeer(os.Args[2], os.Args[3:])
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return compare(ctx)
 }
 
 func compare(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 
 	"openmediator/bench/compare/jetstream"
 	"openmediator/bench/compare/process"
+	"openmediator/bench/compare/proxy"
 )
 
 // peerWord is the first argument of this program when it is to be a peer in a process of its own.
@@ -15,6 +16,9 @@ const peerWord = "peer"
 // peers are what comes as Go code and runs in a process of its own. The arguments follow the name of the peer.
 var peers = map[string]func(arguments []string) error{
 	"jetstream-always":  func(a []string) error { return jetstream.Serve(a[0], a[1], true) },
+	"copy":              func(a []string) error { return proxy.ServeCopy(a[0], a[1], true) },
+	"copy-buffer":       func(a []string) error { return proxy.ServeCopy(a[0], a[1], false) },
+	"chisel":            func(a []string) error { return proxy.ServeChisel(a[0], a[1]) },
 	"jetstream-default": func(a []string) error { return jetstream.Serve(a[0], a[1], false) },
 }
 

@@ -236,6 +236,8 @@ func (r *run) phase(ctx context.Context, d time.Duration) (Result, error) {
 	select {
 	case <-r.all:
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		return Result{}, context.Cause(ctx)
 	}
 	result := Result{Messages: sent.Load(), Elapsed: time.Since(start)}
