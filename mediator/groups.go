@@ -37,6 +37,8 @@ type group struct {
 	tail   int                // bytes in memory, as counted by the server
 	staged int                // bytes staged, as counted by the server
 	alarm  time.Time          // when the alarm rings
+
+	forgetting []chan error // of those who wait until all that is stored is gone
 }
 
 func newGroups(s *Server) *groups {
@@ -334,6 +336,7 @@ func (g *group) settleOf(core *devicegroup.Group) {
 		return
 	}
 	if core.Failed() {
+		g.forgot(reflect.ErrUnavailable)
 		g.abandon()
 		g.alarm = time.Now().Add(retryAfter) // what was due may not have been stored (B34)
 		g.groups.alarms.set(g.id, g.alarm)
@@ -414,6 +417,9 @@ func (g *group) Committed(b *reflect.Batch, err error) {
 	g.flight = nil
 	core.Committed(time.Now(), b, err)
 	g.settleOf(core)
+	if err == nil && b.Erase {
+		g.forgot(nil)
+	}
 	g.mu.Unlock()
 	g.rest()
 }

@@ -27,6 +27,10 @@ type Store interface {
 	// A group that does not exist has an empty snapshot and is not created by a claim. Earlier claims of it are fenced.
 	Claim(group d2m.GroupID) (*Snapshot, error)
 
+	// Peek returns what Claim would, without claiming: nobody is fenced, and Epoch is 0. A group that is being changed is
+	// seen as it was and as it will be, mixed, or the answer is ErrFenced: then it can be tried again.
+	Peek(group d2m.GroupID) (*Snapshot, error)
+
 	// Commit stores batches durably, each by itself wholly or not at all, and returns one result per batch, in their
 	// order: nil, ErrFenced or ErrUnavailable (possibly wrapped). It sets the Key of each batch with a chunk. A batch is
 	// not changed and not kept otherwise. At most one batch per group stands in one call.

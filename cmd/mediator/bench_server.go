@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"openmediator/internal/load"
-	"openmediator/reflect"
 	"openmediator/reflect/memstore"
 )
 
@@ -139,12 +138,12 @@ func serveBench(cmd *cobra.Command, s *settings, withoutStore bool) error {
 		return err
 	}
 	log := newLog(cmd.ErrOrStderr(), s.logLevel)
-	var store reflect.Store = memstore.New()
-	if !withoutStore {
-		var err error
-		if store, err = openStore(s.data, s, log); err != nil {
-			return err
-		}
+	if withoutStore {
+		return serveFrom(ctx, s, memstore.New(), "", log, nil)
+	}
+	store, err := openStore(s.data, s, log)
+	if err != nil {
+		return err
 	}
 	return serveFrom(ctx, s, store, s.data, log, nil)
 }

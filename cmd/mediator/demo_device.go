@@ -249,7 +249,7 @@ func tryWrongKey(ctx context.Context, base string, group d2m.GroupID) (*client.C
 // searchFiles looks for a text in all files and returns how many bytes it has read.
 func searchFiles(files fs.FS, text string) (read int, found bool, err error) {
 	err = fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
 		data, err := fs.ReadFile(files, path)

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"openmediator/admin"
 )
 
 // listed: the access list says something of a group.
@@ -52,4 +54,66 @@ func (e invitation) String() string {
 		line += ", a group is registering with it"
 	}
 	return line
+}
+
+// knownGroup: a group that has devices here.
+type knownGroup struct {
+	Event string `json:"event"`
+	admin.Group
+}
+
+func (e knownGroup) String() string {
+	name := e.ID
+	if name == "" {
+		name = e.Pseudonym
+	}
+	if name == "" {
+		name = "(--ids shows its id)"
+	}
+	line := fmt.Sprintf("group %s: %s, ", name, counted(int64(e.Devices), "device"))
+	if e.Connected > 0 {
+		line += fmt.Sprintf("%d connected", e.Connected)
+	} else {
+		line += "away since " + clock(e.Seen)
+	}
+	if e.Messages > 0 {
+		line += fmt.Sprintf(", %s waiting with %s", counted(int64(e.Messages), "message"), counted(e.Bytes, "byte"))
+	}
+	if e.Access != "" {
+		line += ", " + e.Access
+	}
+	return line
+}
+
+// counted is a number and what it is of.
+func counted(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// forgottenGroup: nothing is stored for the group any more.
+type forgottenGroup struct {
+	Event string `json:"event"`
+	Group string `json:"group"` // as it was named
+}
+
+func (e forgottenGroup) String() string { return "group " + e.Group + " is forgotten" }
+
+// knownItem: something that the server knows.
+type knownItem struct {
+	Event string `json:"event"`
+	admin.Item
+}
+
+func (e knownItem) String() string {
+	line := fmt.Sprintf("%s · %s\n    %d", e.Where, e.What, e.Count)
+	if e.Bytes > 0 {
+		line += ", " + counted(e.Bytes, "byte")
+	}
+	if e.Detail != "" {
+		line += "; " + e.Detail
+	}
+	return line + "\n    kept " + e.Kept
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -82,7 +83,7 @@ func describe(err error) string {
 		if closed.Reason != "" {
 			text += `, "` + closed.Reason + `"`
 		}
-		text += ": " + adviceFor(closed.Code)
+		text += ": " + adviceFor(closed.Code, closed.Reason)
 	case errors.As(err, &unreachable) && unreachable.Status != 0:
 		text = fmt.Sprintf(`server: answered with HTTP status %d, "%s": is this the URL of a mediator?`, unreachable.Status, unreachable.Text)
 	case errors.As(err, &unreachable):
@@ -103,7 +104,7 @@ func describe(err error) string {
 const newDeviceAdvice = `make a new device of the group with "mediator device new NEW --join OLD"`
 
 // adviceFor says what to do after a close code.
-func adviceFor(code d2m.CloseCode) string {
+func adviceFor(code d2m.CloseCode, reason string) string {
 	switch code {
 	case d2m.CloseNormal, d2m.CloseGoingAway:
 		return "try again when it runs again"
@@ -114,6 +115,9 @@ func adviceFor(code d2m.CloseCode) string {
 	case d2m.CloseTransactionExpired:
 		return "the lock's time was over (--ttl, and the server's max-transaction-ttl); begin again"
 	case d2m.CloseProtocolError:
+		if strings.Contains(reason, "does not accept this group") {
+			return "ask its operator to let the group in, or for an invitation: its URL is what --server takes"
+		}
 		return "the device file, or this version of the program, does not fit this server"
 	case d2m.CloseUnsupportedVersion:
 		return "the server is older than this program; one of the two has to follow the other"

@@ -68,12 +68,12 @@ func TestExitCodes(t *testing.T) {
 
 // TestEachRefusalSaysWhatToDo: the codes after which a device does not come back by itself need its user.
 func TestEachRefusalSaysWhatToDo(t *testing.T) {
-	general := adviceFor(4999)
+	general := adviceFor(4999, "")
 	for _, code := range []d2m.CloseCode{d2m.CloseProtocolError, d2m.CloseUnsupportedVersion, d2m.CloseDeviceLimit,
 		d2m.CloseReplaced, d2m.CloseDropped, d2m.CloseQueueLimit, d2m.CloseSlotState, d2m.CloseTransactionExpired,
 		d2m.CloseChatServerClosed, d2m.CloseChatServerUnreachable} {
 		err := &client.CloseError{Code: code}
-		if exitCode(err) != exitFailed || !strings.Contains(describe(err), fmt.Sprint(uint16(code))) || adviceFor(code) == general {
+		if exitCode(err) != exitFailed || !strings.Contains(describe(err), fmt.Sprint(uint16(code))) || adviceFor(code, "") == general {
 			t.Errorf("%d: %s", code, describe(err))
 		}
 	}

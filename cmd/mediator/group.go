@@ -12,8 +12,8 @@ import (
 func newGroupCommand() *cobra.Command {
 	cmd := newParent(&cobra.Command{
 		Use:   "group",
-		Short: "Says which groups may use the server",
-		Long: `Says who may use the server, as its operator.
+		Short: "Shows the groups, and says which may use the server",
+		Long: `Shows which groups use the server, and says who may, as its operator.
 
 GROUP is the id of a device group, 64 hexadecimal digits. Apps show it, "mediator device new" prints it.
 
@@ -22,10 +22,12 @@ file again within seconds. A denied group is never let in, and is closed with 40
 the server is said by --access: see "mediator serve --help".
 
 ` + exitCodes,
-		Example: `  mediator group allow 8d2f…c41e --access-list /etc/mediator/groups
+		Example: `  mediator group list --idle 180d
+  mediator group forget 5c0a91f3
+  mediator group allow 8d2f…c41e --access-list /etc/mediator/groups
   mediator group deny 8d2f…c41e --access-list /etc/mediator/groups`,
 	})
-	cmd.AddCommand(newGroupVerdictCommand(access.Allowed), newGroupVerdictCommand(access.Denied))
+	cmd.AddCommand(newGroupListCommand(), newGroupForgetCommand(), newGroupVerdictCommand(access.Allowed), newGroupVerdictCommand(access.Denied))
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -38,6 +39,7 @@ func (h *hangups) close() { signal.Stop(h.requests) }
 // reloader puts other settings in place while the server runs.
 type reloader struct {
 	settings *settings // those that hold
+	current  *atomic.Pointer[settings]
 	server   *mediator.Server
 	log      zerolog.Logger
 }
@@ -90,6 +92,7 @@ func (r *reloader) reload() {
 	}
 	zerolog.SetGlobalLevel(next.logLevel)
 	r.settings = next
+	r.current.Store(next)
 	names := make([]string, 0, len(changed))
 	for _, row := range changed {
 		names = append(names, row.name)

@@ -80,8 +80,8 @@ order, and survives anything short of losing the disk. This one program is the s
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageOf(cmd, "%v", err)
 	})
-	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newChatServerCommand(), newDeviceCommand(),
-		newDevCommand(), newDemoCommand(), newConfigCommand(), newBenchCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newPrivacyCommand(), newConfigCommand(),
+		newChatServerCommand(), newDeviceCommand(), newDevCommand(), newDemoCommand(), newBenchCommand(), newVersionCommand())
 	return root
 }
 

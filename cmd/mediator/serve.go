@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -87,7 +88,8 @@ func serve(ctx context.Context, s *settings, logTo io.Writer) error {
 	return serveFrom(ctx, s, store, dir, log, hangups)
 }
 
-// serveFrom runs the server on a store, which it closes, until ctx ends or a listener fails. hangups may be nil.
+// serveFrom runs the server on a store, which it closes, until ctx ends or a listener fails. data is the directory of the
+// store, empty if it has none; hangups may be nil.
 func serveFrom(ctx context.Context, s *settings, store reflect.Store, data string, log zerolog.Logger, hangups *hangups) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	listeners, err := s.openListeners()
@@ -106,6 +108,14 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 		return err
 	}
 	defer who.Watch(server.RefuseDenied)()
+	current := new(atomic.Pointer[settings])
+	current.Store(s)
+	stopControl, err := serveControl(data, server, who, current)
+	if err != nil {
+		closeAll(listeners)
+		return errors.Join(err, server.Shutdown(ctx))
+	}
+	defer stopControl()
 	log.Info().Str("version", version()).Str("data", data).Msg("mediator started")
 	if s.file != "" {
 		log.Info().Str("file", s.file).Msg("configuration read")
@@ -116,7 +126,7 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	if hangups != nil {
-		defer hangups.obey(&reloader{s, server, log}, end)()
+		defer hangups.obey(&reloader{s, current, server, log}, end)()
 	}
 	return serveUntil(ctx, mediatorServices(server, listeners), server.Shutdown, log)
 }

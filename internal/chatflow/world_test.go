@@ -232,7 +232,7 @@ func (w *world) places() []place {
 func (w *world) files(dir string) (files [][]byte) {
 	w.t.Helper()
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
 		data, err := os.ReadFile(path)

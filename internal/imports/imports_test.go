@@ -70,6 +70,9 @@ var table = map[string]rule{
 			"github.com/rs/zerolog", "golang.org/x/sys", "golang.org/x/time/rate"},
 	},
 
+	// The private side of the server, for its operator.
+	"admin": {own: []string{"d2m", "mediator"}, others: []string{"golang.org/x/net/netutil"}},
+
 	// The chat server that the mediator can be tried with. The mediator does not know it: they meet on the wire.
 	"chatserver": {
 		own:    []string{"chatserver/directory", "csp"},
@@ -81,7 +84,7 @@ var table = map[string]rule{
 	"client": {own: []string{"csp", "d2m", "devicekeys"}, others: []string{"github.com/coder/websocket"}},
 
 	"cmd/mediator": {
-		own: []string{"access", "certificates", "chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
+		own: []string{"access", "admin", "certificates", "chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
 			"internal/load", "mediator", "privacy", "reflect", "reflect/boltstore", "reflect/memstore"},
 		others: []string{"github.com/coreos/go-systemd/v22", "github.com/pelletier/go-toml/v2/unstable", "github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/sys",
 			"golang.org/x/term"},

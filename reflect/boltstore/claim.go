@@ -28,13 +28,7 @@ func (s *Store) Claim(group d2m.GroupID) (*reflect.Snapshot, error) {
 		return nil, err
 	}
 	snapshot := &reflect.Snapshot{Epoch: epoch}
-	err = s.view(func(tx *bbolt.Tx) error { return readGroup(tx, group, snapshot) })
-	for len(keys) > 0 && err == nil {
-		err = s.view(func(tx *bbolt.Tx) (err error) {
-			keys, err = readChunks(tx, keys, snapshot)
-			return err
-		})
-	}
+	err = s.readSnapshot(group, keys, snapshot)
 	if err == nil {
 		err = s.claimed(group, epoch) // else others may have changed what was being read
 	}
@@ -43,6 +37,31 @@ func (s *Store) Claim(group d2m.GroupID) (*reflect.Snapshot, error) {
 		return nil, err
 	}
 	return snapshot, nil
+}
+
+// Peek implements reflect.Store.
+func (s *Store) Peek(group d2m.GroupID) (*reflect.Snapshot, error) {
+	s.mu.Lock()
+	keys := slices.Clone(s.chunks[group].live())
+	s.mu.Unlock()
+	snapshot := new(reflect.Snapshot)
+	err := s.readSnapshot(group, keys, snapshot)
+	if errors.Is(err, errMissing) {
+		return nil, reflect.ErrFenced // deleted since
+	}
+	return snapshot, err
+}
+
+// readSnapshot reads what is stored of a group, piece by piece; keys are those of its chunks.
+func (s *Store) readSnapshot(group d2m.GroupID, keys []uint64, snapshot *reflect.Snapshot) error {
+	err := s.view(func(tx *bbolt.Tx) error { return readGroup(tx, group, snapshot) })
+	for len(keys) > 0 && err == nil {
+		err = s.view(func(tx *bbolt.Tx) (err error) {
+			keys, err = readChunks(tx, keys, snapshot)
+			return err
+		})
+	}
+	return err
 }
 
 // claim fences earlier claims of a group, waits until a commit in progress that holds a batch of one is over, and returns

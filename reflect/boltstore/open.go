@@ -27,6 +27,12 @@ const (
 // ErrInUse says that another process has the directory open.
 var ErrInUse = errors.New("in use by another server")
 
+// Exists says whether there is a store in a directory, which Open would make otherwise.
+func Exists(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, fileName))
+	return err == nil
+}
+
 // Open opens the store in a directory; both are made if they are not there. What it returns as an error is one sentence
 // for the operator that names the directory. It wraps ErrInUse (after half a second of trying) or ErrNewer where that is
 // the reason. A file that it refuses has not been touched.

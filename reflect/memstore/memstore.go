@@ -29,6 +29,7 @@ const (
 	OpRead
 	OpGroups // the group is zero
 	OpUsage  // the group is zero
+	OpPeek
 )
 
 // Store is a reflect.Store in memory. The zero value is not ready; use New.

@@ -34,6 +34,24 @@ func (s *Store) Claim(group d2m.GroupID) (*reflect.Snapshot, error) {
 	return snapshot, nil
 }
 
+// Peek implements reflect.Store.
+func (s *Store) Peek(group d2m.GroupID) (*reflect.Snapshot, error) {
+	err := s.ask(OpPeek, group)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, reflect.ErrUnavailable
+	}
+	if err := s.suffer(err, group); err != nil {
+		return nil, err
+	}
+	snapshot := new(reflect.Snapshot)
+	if g := s.groups[group]; g != nil {
+		return snapshot, g.fill(snapshot)
+	}
+	return snapshot, nil
+}
+
 func (g *stored) fill(snapshot *reflect.Snapshot) (err error) {
 	snapshot.State = slices.Clone(g.state)
 	for key, data := range g.blobs {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
 
 	"openmediator/reflect"
@@ -102,6 +103,9 @@ func testClosed(t *testing.T, open Opener) {
 	store.Release(group, snapshot.Epoch)
 	if _, err := store.Claim(group); err == nil {
 		t.Fatalf("Claim after Close: no error")
+	}
+	if _, err := store.Peek(groupOf(1)); !errors.Is(err, reflect.ErrUnavailable) {
+		t.Fatalf("Peek after Close: %v", err)
 	}
 	if err := store.Groups(nil); err == nil {
 		t.Fatalf("Groups after Close: no error")

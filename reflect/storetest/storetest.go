@@ -11,6 +11,7 @@ package storetest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 
 	"openmediator/d2m"
@@ -172,6 +173,7 @@ func held(t tb, store reflect.Store, group d2m.GroupID) (content, *reflect.Snaps
 func expect(t tb, store reflect.Store, group d2m.GroupID, want content) *reflect.Snapshot {
 	t.Helper()
 	got, snapshot := held(t, store, group)
+	expectPeek(t, store, group, snapshot)
 	if !bytes.Equal(got.state, want.state) || (got.state == nil) != (want.state == nil) {
 		t.Fatalf("state is %q, want %q", got.state, want.state)
 	}
@@ -193,6 +195,20 @@ func expect(t tb, store reflect.Store, group d2m.GroupID, want content) *reflect
 		}
 	}
 	return snapshot
+}
+
+// expectPeek fails the test if a peek does not see what a claim has found, or fences it.
+func expectPeek(t tb, store reflect.Store, group d2m.GroupID, want *reflect.Snapshot) {
+	t.Helper()
+	got, err := store.Peek(group)
+	if err != nil || got.Epoch != 0 {
+		t.Fatalf("Peek: epoch %d, %v", got.Epoch, err)
+	}
+	withEpoch := *got
+	withEpoch.Epoch = want.Epoch
+	if got, want := fmt.Sprintf("%+v", withEpoch), fmt.Sprintf("%+v", *want); got != want {
+		t.Fatalf("Peek sees %s, Claim saw %s", got, want)
+	}
 }
 
 func sameMessage(a, b reflect.Message) bool {

@@ -1,0 +1,111 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// maxAnswer is how much of an answer is read, bytes: a million groups.
+const maxAnswer = 256 << 20
+
+// ErrNotRunning says that no server listens on the socket.
+var ErrNotRunning = errors.New("no server is running on this data directory")
+
+// RefusedError is an answer that is an error.
+type RefusedError struct {
+	Status int    // of HTTP
+	Text   string // one sentence
+}
+
+func (e *RefusedError) Error() string { return e.Text }
+
+// Client calls the API of the server that has a data directory.
+type Client struct{ http http.Client }
+
+// Connect looks for the server of a data directory. The error is ErrNotRunning if there is none, else one sentence for the
+// operator.
+func Connect(dir string) (*Client, error) {
+	conn, err := dial(context.Background(), dir)
+	switch {
+	case err == nil:
+		conn.Close()
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, ErrNotRunning
+	default:
+		return nil, fmt.Errorf("control socket %s: %w; run this as the server's user", filepath.Join(dir, SocketName), plain(err))
+	}
+	return &Client{http.Client{Transport: &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, dir) },
+		DisableKeepAlives: true,
+	}}}, nil
+}
+
+func dial(ctx context.Context, dir string) (net.Conn, error) {
+	short, release, err := shorten(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", filepath.Join(short, SocketName))
+}
+
+// Groups returns the groups without a connected device for a time, with their ids or without.
+func (c *Client) Groups(ctx context.Context, idle time.Duration, ids bool) ([]Group, error) {
+	query := url.Values{"idle": {strconv.FormatInt(int64(idle/time.Second), 10)}, "ids": {strconv.FormatBool(ids)}}
+	var answer Groups
+	err := c.call(ctx, http.MethodGet, "/groups?"+query.Encode(), &answer)
+	return answer.Groups, err
+}
+
+// Forget removes a group by its id or its pseudonym.
+func (c *Client) Forget(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, "/groups/"+url.PathEscape(name), nil)
+}
+
+// Privacy returns what the server knows.
+func (c *Client) Privacy(ctx context.Context) (known Knowledge, err error) {
+	return known, c.call(ctx, http.MethodGet, "/privacy", &known)
+}
+
+// call makes one call and reads the answer, unless it is nil.
+func (c *Client) call(ctx context.Context, method, path string, answer any) error {
+	request, err := http.NewRequestWithContext(ctx, method, "http://mediator"+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			err = failed.Err
+		}
+		return fmt.Errorf("control socket: %w", err)
+	}
+	defer response.Body.Close()
+	decoder := json.NewDecoder(io.LimitReader(response.Body, maxAnswer))
+	if response.StatusCode >= http.StatusMultipleChoices {
+		var failed failure
+		if err := decoder.Decode(&failed); err != nil || failed.Error == "" {
+			failed.Error = "control socket: answered with " + response.Status
+		}
+		return &RefusedError{response.StatusCode, failed.Error}
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := decoder.Decode(answer); err != nil {
+		return fmt.Errorf("control socket: answer: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+// Package admin is the server's private side: an HTTP API for its operator, and the client of it.
+//
+// It is served on a unix socket in the data directory, [SocketName], that only the server's user and root may open: they can
+// read the store as well, so the API tells them no more than they can find out, and it needs no other authentication. It
+// must never be reached from a network.
+//
+//	GET    /groups          the device groups: ?idle=SECONDS for those without a connected device for so long, ?ids=true
+//	                        with their ids, which are left out otherwise
+//	DELETE /groups/{group}  drops all slots of a group and all that is stored for it; by its id or by its pseudonym
+//	GET    /privacy         what the server knows at this moment, item by item
+//
+// Answers are JSON, errors an object with the sentence in "error". Requests have no body. Everything is bounded: the time
+// for a request and for its answer, their sizes, and the connections at once.
+//
+// A further part of the API is a further route of [Handler].
+package admin

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"openmediator/admin"
+)
+
+func newPrivacyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "privacy",
+		Short: "Tells what the server knows of its users",
+		Long: `Tells what the running server knows of its users at this moment, item by item: on disk, in memory, in its log; how much there
+is, and for how long it is kept.
+
+` + exitCodes,
+		Example: `  mediator privacy --data /var/lib/mediator
+  mediator privacy --json`,
+		Args: arguments(),
+	}
+	src := addServerSettings(cmd, "data")
+	json := addJSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := src.load()
+		if err != nil {
+			return err
+		}
+		dir, err := s.dataDirectory()
+		if err != nil {
+			return err
+		}
+		client, err := admin.Connect(dir)
+		if errors.Is(err, admin.ErrNotRunning) {
+			return usage("data: %v, %s: start it, or name its directory with --data", err, dir)
+		}
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), controlTimeout)
+		defer cancel()
+		known, err := client.Privacy(ctx)
+		if err != nil {
+			return err
+		}
+		out := &printer{json: *json, out: cmd.OutOrStdout()}
+		for _, item := range known.Items {
+			if err := out.print(knownItem{"known", item}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,153 @@
+package mediator
+
+import (
+	"errors"
+	"time"
+
+	"openmediator/d2m"
+	"openmediator/reflect"
+)
+
+// GroupState is what an operator may want to know of a device group.
+type GroupState struct {
+	ID        d2m.GroupID
+	Slots     int
+	Connected int
+	Seen      time.Time // when a device was last connected; now, if one is
+	Messages  int       // that wait for some device
+	Bytes     int64     // of their envelopes
+	Oldest    time.Time // when the oldest of them was accepted; zero if there is none
+	Blobs     int64     // bytes of device infos and shared device data
+}
+
+// surveyTries is how often a group is looked at that is being changed.
+const surveyTries = 3
+
+// SurveyStore calls each with every group of a store that no server has open, until it returns an error.
+func SurveyStore(store reflect.Store, each func(GroupState) error) error {
+	ids, err := storedGroups(store)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		state, err := surveyGroup(store, id, time.Time{})
+		if err == nil && state.Slots > 0 {
+			err = each(state)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Survey calls each with every group, until it returns an error. It takes its time and disturbs nobody.
+func (s *Server) Survey(each func(GroupState) error) error {
+	ids, err := storedGroups(s.store)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		state, err := surveyGroup(s.store, id, s.leftAt())
+		if err != nil {
+			return err
+		}
+		if state.Slots == 0 {
+			continue // gone since, or not readable, which the log has said
+		}
+		s.groups.addPresence(&state)
+		if err := each(state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func storedGroups(store reflect.Store) (ids []d2m.GroupID, err error) {
+	err = store.Groups(func(id d2m.GroupID, _ []byte) error {
+		ids = append(ids, id)
+		return nil
+	})
+	return ids, err
+}
+
+// surveyGroup looks at what is stored of a group. left is when devices count as gone that were connected when it was stored.
+// A group that cannot be read has no slots.
+func surveyGroup(store reflect.Store, id d2m.GroupID, left time.Time) (GroupState, error) {
+	state := GroupState{ID: id}
+	snapshot, err := peek(store, id)
+	if err != nil {
+		return state, err
+	}
+	survey, err := snapshot.Survey()
+	if err != nil {
+		return state, nil
+	}
+	state.Slots, state.Messages, state.Bytes = len(survey.Slots), survey.Messages, survey.Bytes
+	state.Oldest, state.Blobs = survey.Oldest, survey.Blobs
+	for _, slot := range survey.Slots {
+		seen := time.UnixMilli(int64(slot.Since))
+		if slot.Connected && left.After(seen) {
+			seen = left
+		}
+		if seen.After(state.Seen) {
+			state.Seen = seen
+		}
+	}
+	return state, nil
+}
+
+// peek returns what is stored of a group, nothing if it changes too fast to be seen.
+func peek(store reflect.Store, id d2m.GroupID) (*reflect.Snapshot, error) {
+	for range surveyTries {
+		snapshot, err := store.Peek(id)
+		if !errors.Is(err, reflect.ErrFenced) {
+			return snapshot, err
+		}
+	}
+	return new(reflect.Snapshot), nil
+}
+
+// addPresence adds what is known of a group that is in use.
+func (gs *groups) addPresence(state *GroupState) {
+	gs.mu.Lock()
+	g := gs.inUse[state.ID]
+	gs.mu.Unlock()
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.core == nil {
+		return
+	}
+	connected, seen := g.core.Presence()
+	state.Slots, state.Connected, state.Seen = g.core.Slots(), connected, seen
+	if connected > 0 {
+		state.Seen = time.Now()
+	}
+}
+
+// Holdings are what a server has in memory of its users.
+type Holdings struct {
+	Connections int   // those included that are not logged in, or closing
+	Groups      int   // in use
+	Addresses   int   // of which something is remembered: a keyed hash and two rates
+	Staged      int64 // bytes of messages in transactions
+	Tail        int64 // bytes of messages that are on disk, too
+}
+
+// Holdings tells what there is in memory.
+func (s *Server) Holdings() Holdings {
+	h := Holdings{Connections: s.Connections(), Staged: s.staged.Load(), Tail: s.tail.Load()}
+	s.groups.mu.Lock()
+	h.Groups = len(s.groups.inUse)
+	s.groups.mu.Unlock()
+	s.limits.mu.Lock()
+	h.Addresses = len(s.limits.addresses)
+	s.limits.mu.Unlock()
+	return h
+}
+
+// Pseudonym returns the name of a group in this server's log, if that names groups.
+func (s *Server) Pseudonym(group d2m.GroupID) string { return s.view.Pseudonym(group) }
