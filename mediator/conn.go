@@ -107,7 +107,7 @@ func (c *conn) serve() error {
 
 // greet sends ServerHello (B2).
 func (c *conn) greet() error {
-	verifier, err := d2m.NewVerifier(c.server.random)
+	verifier, err := c.server.verifiers.next()
 	if err != nil {
 		return internalError("no randomness")
 	}

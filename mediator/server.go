@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -37,17 +36,17 @@ const (
 // Server is a mediator. It is an http.Handler; Serve runs it on a listener.
 type Server struct {
 	// fixed
-	store  reflect.Store
-	random io.Reader
-	view   *privacy.View
-	key    [32]byte // of this start: what addresses are counted by, and groups isolated
-	groups *groups
-	chat   *chatproxy.Proxy
-	pinger *pinger
-	limits *limits
-	logins chan struct{} // as many tokens as logins are checked at once
-	stop   chan struct{} // closed by Shutdown
-	tasks  sync.WaitGroup
+	store     reflect.Store
+	verifiers *verifiers
+	view      *privacy.View
+	key       [32]byte // of this start: what addresses are counted by, and groups isolated
+	groups    *groups
+	chat      *chatproxy.Proxy
+	pinger    *pinger
+	limits    *limits
+	logins    chan struct{} // as many tokens as logins are checked at once
+	stop      chan struct{} // closed by Shutdown
+	tasks     sync.WaitGroup
 
 	current atomic.Pointer[Config] // replaced by Reconfigure, never written to
 
@@ -76,7 +75,7 @@ func New(store reflect.Store, config Config) (*Server, error) {
 	}
 	s := &Server{
 		store:       store,
-		random:      rand.Reader,
+		verifiers:   newVerifiers(rand.Reader),
 		chat:        chatproxy.New(config.Chat),
 		view:        privacy.NewView(config.Privacy),
 		pinger:      newPinger(config.PingInterval),
@@ -95,6 +94,7 @@ func New(store reflect.Store, config Config) (*Server, error) {
 		return nil, err
 	}
 	s.lookAtStore()
+	s.tasks.Go(func() { s.verifiers.fill(s.stop) })
 	s.tasks.Go(s.watchStore)
 	s.tasks.Go(s.watchLimits)
 	s.announce()
