@@ -6,12 +6,12 @@
 // either side's end is the other's.
 //
 //	device → Send → upstream
-//	device ← Take ← up to 16 KiB, or one unit, wait ← unit by unit ← upstream
+//	device ← Take ← up to 64 KiB wait ← unit by unit ← up to 64 KiB, which hold the largest unit ← upstream
 //
 // What the device sends is not looked at. What the chat server sends is cut into units, for a device expects one unit
 // per message (B36). Nothing is kept for a chat server that is connected: a device is not read while that takes nothing.
-// What waits for the device is bounded, and so is what a device sends before there is a connection, at 16 KiB or one
-// message; whoever gives more waits (B38). So does whoever exceeds the rate of [Config].
+// What waits for the device is bounded, at 64 KiB, and so is what a device sends before there is a connection, at 16 KiB or
+// one message; whoever gives more waits (B38). So does whoever exceeds the rate of [Config].
 //
 // # What it never does
 //

@@ -93,33 +93,48 @@ func (s *Session) deliver(unit []byte) bool {
 	if s.left {
 		return false
 	}
-	s.down.data = d2m.Proxy{Data: unit}.Append(s.down.data)
-	s.down.ends = append(s.down.ends, len(s.down.data))
+	if s.down == nil {
+		s.down = unitsBuffers.Get().(*units)
+	}
+	s.down.add(unit)
 	return true
 }
 
 // crowded says whether a unit has to wait until the device has taken some. s.mu is held.
 func (s *Session) crowded(size int) bool {
-	return s.waiting() > 0 && s.waiting()+size > maxWaiting && !s.left
+	return s.unsent+s.down.size()+d2m.HeaderSize+size > maxWaiting && !s.left
 }
 
-// waiting is how many bytes are on their way to the device: those that Take gave last may not be sent yet. s.mu is held.
-func (s *Session) waiting() int { return len(s.down.data) + len(s.taken.data) }
-
 // Take returns D2M messages for the device, one unit of the chat server in each, and where each ends. They may be used
-// until the next Take, which tells that they are with the kernel: until then they count against the bound. With no
-// messages, end tells that the session has ended; nothing comes behind it.
+// until [Session.Release] or the next Take. That one tells that they are with the kernel: until then they count against the
+// bound. With no messages, end tells that the session has ended; nothing comes behind it.
 func (s *Session) Take() (data []byte, ends []int, end *End) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.down, s.taken = units{s.taken.data[:0], s.taken.ends[:0]}, s.down
+	s.release()
+	s.taken, s.down = s.down, nil
+	s.unsent = s.taken.size()
 	s.changed.Broadcast()
-	if len(s.taken.ends) == 0 {
-		s.down, s.taken = units{}, units{}
-		end = s.end
-		if end != nil {
-			stopTimer(s.overdue)
-		}
+	if s.taken != nil {
+		return s.taken.data, s.taken.ends, nil
 	}
-	return s.taken.data, s.taken.ends, end
+	if s.end != nil {
+		stopTimer(s.overdue)
+	}
+	return nil, nil, s.end
+}
+
+// Release tells that what Take gave has been copied. It is for the goroutine that called Take.
+func (s *Session) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release()
+}
+
+// release gives back what Take gave last. s.mu is held.
+func (s *Session) release() {
+	if s.taken != nil {
+		s.taken.recycle()
+		s.taken = nil
+	}
 }

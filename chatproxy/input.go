@@ -8,24 +8,19 @@ import (
 	"openmediator/d2m"
 )
 
-// Sizes of the buffer for what comes from a chat server, in bytes: while little does, while much does, and for a unit that
-// does not fit otherwise.
+// Sizes of the buffer for what comes from a chat server, in bytes: while little does, or nothing, and while much does.
 const (
-	idleSize  = 512
-	busySize  = 16 << 10
-	largeSize = 64 << 10 // holds the largest unit
+	idleSize = 512
+	busySize = 64 << 10 // holds the largest unit
 )
 
-var (
-	busyBuffers  = sync.Pool{New: func() any { return new([busySize]byte) }}
-	largeBuffers = sync.Pool{New: func() any { return new([largeSize]byte) }}
-)
+var busyBuffers = sync.Pool{New: func() any { return new([busySize]byte) }}
 
 // input is what has come from the chat server and is not delivered.
 type input struct {
 	framer     *csp.Framer
 	idle       [idleSize]byte
-	buffer     []byte // idle, or one from a pool
+	buffer     []byte // idle, or one from the pool
 	start, end int    // of what is in it
 }
 
@@ -50,15 +45,14 @@ func (in *input) next() (unit []byte, err error) {
 	return unit, err
 }
 
-// makeRoom moves what is left to the front of a buffer that has room behind it. It says whether a unit has begun.
+// makeRoom moves what is left to the front of a buffer that has room behind it: a small one as soon as a large one
+// was not filled, for it may be kept for hours. It says whether a unit has begun.
 func (in *input) makeRoom() (begun bool) {
 	rest := in.buffer[in.start:in.end]
 	switch {
-	case len(rest) == busySize:
-		in.moveTo(largeBuffers.Get().(*[largeSize]byte)[:], rest)
 	case len(in.buffer) == idleSize && in.end == idleSize:
 		in.moveTo(busyBuffers.Get().(*[busySize]byte)[:], rest)
-	case len(in.buffer) > idleSize && in.end < idleSize:
+	case len(in.buffer) == busySize && in.end < busySize && len(rest) < idleSize:
 		in.moveTo(in.idle[:], rest)
 	default:
 		copy(in.buffer, rest)
@@ -73,13 +67,10 @@ func (in *input) moveTo(buffer, rest []byte) {
 	in.buffer = buffer
 }
 
-// release gives a buffer back to its pool.
+// release gives a large buffer back to the pool.
 func (in *input) release() {
-	switch len(in.buffer) {
-	case busySize:
+	if len(in.buffer) == busySize {
 		busyBuffers.Put((*[busySize]byte)(in.buffer))
-	case largeSize:
-		largeBuffers.Put((*[largeSize]byte)(in.buffer))
 	}
 	in.buffer = in.idle[:]
 }

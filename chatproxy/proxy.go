@@ -22,9 +22,13 @@ const (
 	deliverTimeout = 60 * time.Second // for the device to take what the chat server sent before it closed
 	leaveTimeout   = 5 * time.Second  // for the chat server to take what the device sent before it went
 
-	// maxWaiting is how many bytes wait for a device, or for the connection to the chat server, before the side that
-	// sends them waits, too. A unit or message that is larger waits alone.
-	maxWaiting = 16 << 10
+	// maxWaiting is how many bytes of messages wait for a device before the chat server is not read. It is the size of the
+	// largest message.
+	maxWaiting = d2m.MaxMessageSize
+
+	// maxEarly is how many bytes wait for the connection to the chat server before the device is not read. A message that
+	// is larger waits alone.
+	maxEarly = 16 << 10
 
 	// rateBurst is how many bytes go at full speed before Config.Rate holds, in each direction. It has to be above the
 	// largest unit and the largest message.

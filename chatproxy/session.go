@@ -39,14 +39,9 @@ type Session struct {
 	end      *End
 	overdue  *time.Timer // runs from the end until the device has taken all, or has left
 
-	down  units // from the chat server, for Take
-	taken units // what Take gave last
-}
-
-// units are D2M messages one behind the other.
-type units struct {
-	data []byte
-	ends []int // where each ends
+	down   *units // from the chat server, for Take; nil if there are none
+	taken  *units // what Take gave last; nil after Release
+	unsent int    // bytes of what Take gave last
 }
 
 // Start lets the session connect, as soon as there is something to be sent.

@@ -41,7 +41,7 @@ func (s *Session) Send(data []byte) {
 func (s *Session) upstreamFor(data []byte) *upstream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.left && s.end == nil && s.upstream == nil && len(s.early) > 0 && len(s.early)+len(data) > maxWaiting {
+	for !s.left && s.end == nil && s.upstream == nil && len(s.early) > 0 && len(s.early)+len(data) > maxEarly {
 		s.changed.Wait()
 	}
 	switch {

@@ -74,7 +74,9 @@ func (c *conn) sendChat(session *chatproxy.Session) (more, taken bool) {
 	if end != nil {
 		c.chatEnded(end)
 	}
-	return len(ends) > 0, c.sendFrames(&devicegroup.Frames{Data: data, Ends: ends})
+	taken = c.sendFrames(&devicegroup.Frames{Data: data, Ends: ends})
+	session.Release()
+	return len(ends) > 0, taken
 }
 
 func (c *conn) chatEnded(end *chatproxy.End) {
@@ -96,13 +98,13 @@ func (d chatDevice) Wake() {
 // passChat writes all that the chat server has sent, and says whether the kernel has taken it. If so, nothing is left to be done.
 func (c *conn) passChat() bool {
 	for {
-		data, ends, end := c.chat.Take()
-		if len(ends) == 0 {
-			return end == nil
-		}
 		c.out.collect()
-		if !c.sendFrames(&devicegroup.Frames{Data: data, Ends: ends}) || !c.out.tryFlush() {
+		more, taken := c.sendChat(c.chat)
+		if !taken || !c.out.tryFlush() {
 			return false
+		}
+		if !more {
+			return true
 		}
 	}
 }
