@@ -153,6 +153,7 @@ func (a *Access) look(changed func()) {
 	if list := a.file.poll(); list != nil {
 		a.list.Store(list)
 		changed()
+		a.options.Log.Info().Msg("access list was read again")
 	}
 }
 

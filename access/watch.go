@@ -14,7 +14,7 @@ import (
 
 // pollInterval is how often a list is looked at. A new version is read when two looks in a row have seen it: one that is
 // being written is often empty for a moment, which would be a sound list that allows nobody.
-const pollInterval = time.Second
+const pollInterval = time.Second / 2
 
 // listFile is an access list that is watched.
 type listFile struct {
@@ -77,7 +77,6 @@ func (f *listFile) poll() *List {
 		f.log.Error().Str("cause", err.Error()).Msg("access list is refused: what it held before stays in force")
 		return nil
 	}
-	f.log.Info().Msg("access list was read again")
 	return list
 }
 

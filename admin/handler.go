@@ -90,9 +90,8 @@ func (a *api) groups(w http.ResponseWriter, r *http.Request) {
 	}
 	withID := r.FormValue("ids") == "true"
 	answer := Groups{Groups: []Group{}}
-	now := time.Now()
 	err = a.Server.Survey(func(s mediator.GroupState) error {
-		if now.Sub(s.Seen) < idle {
+		if idle > 0 && time.Since(s.Seen) < idle {
 			return r.Context().Err()
 		}
 		g := NewGroup(s, withID)

@@ -55,9 +55,8 @@ func (o *operated) groups(ctx context.Context, idle time.Duration, ids bool) (gr
 		defer cancel()
 		return o.client.Groups(ctx, idle, ids)
 	}
-	now := time.Now()
 	err = mediator.SurveyStore(o.store, func(g mediator.GroupState) error {
-		if now.Sub(g.Seen) >= idle {
+		if idle == 0 || time.Since(g.Seen) >= idle {
 			groups = append(groups, admin.NewGroup(g, ids))
 		}
 		return ctx.Err()

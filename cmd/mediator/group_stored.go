@@ -2,15 +2,20 @@ package main
 
 import (
 	"bufio"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"openmediator/d2m"
 )
 
 const longestIdle = 36_500 * day
+
+const pseudonymSize = 4 // bytes
 
 func newGroupListCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -85,14 +90,23 @@ It keeps nobody out: if the server is open to the group, its devices may registe
 			return err
 		}
 		name := strings.ToLower(args[0])
+		if !isGroupName(name) {
+			return usage("GROUP: %q is neither the id of a group, 64 hexadecimal digits, nor a pseudonym, 8 of them", args[0])
+		}
 		if !*yes {
-			if err := confirm(cmd, "Forget group "+printable(name)+", and all that waits for its devices?"); err != nil {
+			if err := confirm(cmd, "Forget group "+name+", and all that waits for its devices?"); err != nil {
 				return err
 			}
 		}
 		return forgetGroup(cmd, s, name, &printer{json: *json, out: cmd.OutOrStdout()})
 	}
 	return cmd
+}
+
+// isGroupName says whether a text may name a group: by its id or by its pseudonym.
+func isGroupName(text string) bool {
+	data, err := hex.DecodeString(text)
+	return err == nil && (len(data) == len(d2m.GroupID{}) || len(data) == pseudonymSize)
 }
 
 func forgetGroup(cmd *cobra.Command, s *settings, name string, out *printer) error {
