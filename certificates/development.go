@@ -97,10 +97,8 @@ func (d *Development) openAuthority() error {
 	return nil
 }
 
-// covers implements issuer.
-func (d *Development) covers(certificate *tls.Certificate) bool {
-	return coversNames(certificate, d.names)
-}
+// covers implements issuer. There is a certificate for all names from the start.
+func (d *Development) covers(*tls.Certificate) bool { return true }
 
 // issue implements issuer.
 func (d *Development) issue(_ context.Context, key crypto.Signer) (*tls.Certificate, error) {

@@ -189,3 +189,12 @@ func encode(certificate *tls.Certificate) ([]byte, error) {
 	}
 	return text.Bytes(), nil
 }
+
+// Leaf reads the first certificate of a chain, whose key need not be there. It may have expired.
+func Leaf(chainFile string) (*x509.Certificate, error) {
+	chain, err := readFile("certificate", chainFile)
+	if err != nil {
+		return nil, err
+	}
+	return (&pair{chainFile: chainFile, chain: chain}).leaf()
+}

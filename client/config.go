@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -91,8 +92,10 @@ type Config struct {
 // does not end with one, and the hex of d2m's ClientUrlInfo.
 //
 // Base is a ws or wss URL with a host, any path, and neither query, fragment nor
-// user. ServerGroup is 1 to 63 of 0-9, a-z, A-Z.
+// user. In it {deviceGroupIdPrefix4} and {deviceGroupIdPrefix8} stand for the first
+// one and two hexadecimal digits of the group's id. ServerGroup is 1 to 63 of 0-9, a-z, A-Z.
 func URL(base string, group d2m.GroupID, serverGroup string) (string, error) {
+	base = fillPrefixes(base, group)
 	parsed, err := url.Parse(base)
 	switch {
 	case err != nil:
@@ -112,6 +115,12 @@ func URL(base string, group d2m.GroupID, serverGroup string) (string, error) {
 		base += "/"
 	}
 	return base + segment, nil
+}
+
+// fillPrefixes puts in how the group's id begins, by which servers spread load.
+func fillPrefixes(base string, group d2m.GroupID) string {
+	first := hex.EncodeToString(group[:1])
+	return strings.NewReplacer("{deviceGroupIdPrefix4}", first[:1], "{deviceGroupIdPrefix8}", first).Replace(base)
 }
 
 // complete checks a Config, puts in the defaults, and returns the address to dial.

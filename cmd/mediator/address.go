@@ -13,14 +13,22 @@ import (
 
 // address is where the server accepts connections.
 type address struct {
-	network string // tcp or unix
-	name    string // HOST:PORT, or the path of the socket
+	network string // tcp, unix or systemd
+	name    string // HOST:PORT, the path of the socket, or the name of the sockets that systemd passes; empty: all of them
+	secure  bool   // connections begin with TLS
 }
 
 // String returns an address as it is written in the settings.
 func (a address) String() string {
-	if a.network == "unix" {
+	switch {
+	case a.network == "unix":
 		return "unix:" + a.name
+	case a.network == "systemd" && a.secure:
+		return "systemd+tls:" + a.name
+	case a.network == "systemd":
+		return "systemd:" + a.name
+	case a.secure:
+		return "wss://" + a.name
 	}
 	return "ws://" + a.name
 }
@@ -42,42 +50,57 @@ func parseAddress(text string) (address, error) {
 		if path == "" {
 			return address{}, fmt.Errorf("%q has no path", text)
 		}
-		return address{"unix", path}, nil
+		return address{network: "unix", name: path}, nil
 	}
-	name := text
+	if name, ok := strings.CutPrefix(text, "systemd:"); ok {
+		return address{network: "systemd", name: name}, nil
+	}
+	if name, ok := strings.CutPrefix(text, "systemd+tls:"); ok {
+		return address{network: "systemd", name: name, secure: true}, nil
+	}
+	name, secure := text, strings.HasPrefix(text, "wss://")
 	if strings.Contains(text, "://") {
 		u, err := url.Parse(text)
 		switch {
 		case err != nil:
 			return address{}, fmt.Errorf("%q is not a URL", text)
-		case u.Scheme != "ws":
-			return address{}, fmt.Errorf("%q does not begin with ws://, and this server has no other scheme", text)
+		case u.Scheme != "ws" && u.Scheme != "wss":
+			return address{}, fmt.Errorf("%q begins with neither ws:// nor wss://", text)
 		case u.User != nil, u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
 			return address{}, fmt.Errorf("%q has more than a host and a port; every path is served", text)
 		}
 		name = u.Host
 	}
 	if _, port, err := net.SplitHostPort(name); err != nil || port == "" {
-		return address{}, fmt.Errorf("%q is not ws://HOST:PORT, HOST:PORT or unix:PATH", text)
+		return address{}, fmt.Errorf("%q is not ws://HOST:PORT, wss://HOST:PORT, HOST:PORT, unix:PATH or systemd:NAME", text)
 	}
-	return address{"tcp", name}, nil
+	return address{"tcp", name, secure}, nil
 }
 
 // resolve looks a host name up, so that what is judged is what is opened later, and refuses what other machines reach
 // unless that is allowed. The error is one sentence for the operator, as is that of open.
 func (a address) resolve(allowPlaintext bool) (address, error) {
-	if a.network == "unix" {
+	if a.network != "tcp" {
 		return a, nil
 	}
 	tcp, err := net.ResolveTCPAddr("tcp", a.name)
 	if err != nil {
 		return a, usage("listen: %v cannot be resolved: %v", a, cause(err))
 	}
-	if !tcp.IP.IsLoopback() && !allowPlaintext {
-		return a, usage("listen: %v can be reached from other machines, and connections are not encrypted: listen on 127.0.0.1, "+
-			"or put a proxy that does TLS in front and add --allow-plaintext", a)
+	if err := a.checkReach(tcp, allowPlaintext); err != nil {
+		return a, err
 	}
-	return address{"tcp", tcp.String()}, nil
+	return address{"tcp", tcp.String(), a.secure}, nil
+}
+
+// checkReach refuses what other machines reach without TLS, unless that is allowed.
+func (a address) checkReach(at net.Addr, allowPlaintext bool) error {
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok || a.secure || allowPlaintext || tcp.IP.IsLoopback() {
+		return nil
+	}
+	return usage("listen: %v can be reached from other machines, and connections are not encrypted: listen on 127.0.0.1, "+
+		"or with TLS on wss://, or put a proxy that does TLS in front and add --allow-plaintext", a)
 }
 
 // open listens on a resolved address.
@@ -122,8 +145,12 @@ func (a address) removeStale() error {
 
 // opened is the address that a listener has got, which tells the port where 0 was asked for.
 func opened(l net.Listener) address {
-	return address{network: l.Addr().Network(), name: l.Addr().String()}
+	_, secure := l.(secureListener)
+	return address{l.Addr().Network(), l.Addr().String(), secure}
 }
+
+// secureListener is a listener whose connections begin with TLS, which the server does.
+type secureListener struct{ net.Listener }
 
 // cause strips the repetition of the address from an error of package net.
 func cause(err error) error {

@@ -19,6 +19,10 @@ func TestParseAddress(t *testing.T) {
 		"[::1]:8440":           "ws://[::1]:8440",
 		"unix:/run/socket":     "unix:/run/socket",
 		"unix:socket":          "unix:socket",
+		"wss://0.0.0.0:443":    "wss://0.0.0.0:443",
+		"systemd:":             "systemd:",
+		"systemd:plain":        "systemd:plain",
+		"systemd+tls:public":   "systemd+tls:public",
 	} {
 		if got, err := parseAddress(text); err != nil || got.String() != want {
 			t.Errorf("%s: got %v, %v", text, got, err)
@@ -30,8 +34,9 @@ func TestParseAddress(t *testing.T) {
 		"127.0.0.1:":                  "is not ws://HOST:PORT",
 		"ws://127.0.0.1":              "is not ws://HOST:PORT",
 		"::1:8440":                    "is not ws://HOST:PORT",
-		"wss://127.0.0.1:8440":        "does not begin with ws://",
-		"http://127.0.0.1:8440":       "does not begin with ws://",
+		"http://127.0.0.1:8440":       "begins with neither ws:// nor wss://",
+		"wss://127.0.0.1":             "is not ws://HOST:PORT",
+		"wss://127.0.0.1:8440/path":   "has more than a host and a port",
 		"ws://127.0.0.1:8440/path":    "has more than a host and a port",
 		"ws://user@127.0.0.1:8440":    "has more than a host and a port",
 		"ws://127.0.0.1:8440?a=b":     "has more than a host and a port",
@@ -59,7 +64,7 @@ func TestAddressesOthersCanReachNeedPermission(t *testing.T) {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}
-	for _, text := range []string{"127.0.0.1:0", "127.3.2.1:0", "[::1]:0", "unix:/run/socket"} {
+	for _, text := range []string{"127.0.0.1:0", "127.3.2.1:0", "[::1]:0", "unix:/run/socket", "wss://0.0.0.0:0", "wss://192.0.2.1:0"} {
 		a, err := parseAddress(text)
 		if err != nil {
 			t.Fatal(err)
@@ -68,14 +73,14 @@ func TestAddressesOthersCanReachNeedPermission(t *testing.T) {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}
-	if _, err := (address{"tcp", "no host:1"}).resolve(true); err == nil || !strings.HasPrefix(err.Error(), "listen: ws://no host:1 cannot be resolved: ") {
+	if _, err := (address{network: "tcp", name: "no host:1"}).resolve(true); err == nil || !strings.HasPrefix(err.Error(), "listen: ws://no host:1 cannot be resolved: ") {
 		t.Errorf("got %v", err)
 	}
 }
 
 // TestSocketOfADeadServer: a socket that nobody listens on is replaced, one in use and any other file are not.
 func TestSocketOfADeadServer(t *testing.T) {
-	a := address{"unix", filepath.Join(t.TempDir(), "socket")}
+	a := address{network: "unix", name: filepath.Join(t.TempDir(), "socket")}
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: a.name, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +109,7 @@ func TestSocketOfADeadServer(t *testing.T) {
 	if data, err := os.ReadFile(a.name); string(data) != "precious" || err != nil {
 		t.Errorf("the file holds %q, %v", data, err)
 	}
-	if _, err := (address{"unix", "/nonexistent/socket"}).open(); err == nil || errors.Is(err, os.ErrExist) ||
+	if _, err := (address{network: "unix", name: "/nonexistent/socket"}).open(); err == nil || errors.Is(err, os.ErrExist) ||
 		!strings.Contains(err.Error(), "unix:/nonexistent/socket cannot be opened") {
 		t.Errorf("got %v", err)
 	}

@@ -30,6 +30,7 @@ var checks = []check{
 	{"variables", checkVariables},
 	{"data", checkData},
 	{"listen", checkListen},
+	{"tls", checkCertificate},
 	{"upstream", checkUpstream},
 }
 
@@ -69,7 +70,8 @@ func newConfigCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Checks the configuration, and what the server needs",
 		Long: `Reads the configuration as "mediator serve" with the same flags and variables would, and tries what the server will need:
-whether the data directory can be written to, the addresses are free, and the chat servers can be reached. It changes
+whether the data directory can be written to, the addresses are free, the TLS certificate fits its key and is valid, and the
+chat servers can be reached. It changes
 nothing. Each line begins with ok, warn or fail.
 
 Exit codes:
@@ -198,6 +200,10 @@ func checkData(_ context.Context, i *inspection) []finding {
 
 func checkListen(_ context.Context, i *inspection) (all []finding) {
 	for _, a := range i.listen {
+		if a.network == "systemd" {
+			all = append(all, found(resultOK, "%v is for systemd to open", a)...)
+			continue
+		}
 		resolved, err := a.resolve(i.allowPlaintext)
 		if err == nil {
 			err = resolved.isFree()

@@ -191,7 +191,7 @@ func (d *dev) serve(ctx context.Context) error {
 
 	mediatorEnded, chatEnded := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := serveUntil(forMediator, mediatorServices(d.mediator, d.listeners[:chatPort]), d.mediator.Shutdown, d.logOf("mediator"))
+		err := serveUntil(forMediator, mediatorServices(d.mediator, d.listeners[:chatPort], nil), d.mediator.Shutdown, d.logOf("mediator"))
 		fail(err)
 		mediatorEnded <- err
 	}()

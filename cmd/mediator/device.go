@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"os"
 	"path/filepath"
 	"time"
@@ -61,6 +62,9 @@ func newDeviceUser(cmd *cobra.Command, do func(ctx context.Context, d *deviceCom
 		if s.url != "" {
 			d.url = s.url
 		}
+		if d.tls, err = s.deviceTLS(file.content.CA); err != nil {
+			return err
+		}
 		return do(cmd.Context(), d, args)
 	}
 	return cmd
@@ -72,6 +76,7 @@ type deviceCommand struct {
 	file *deviceFile
 	out  *printer
 	url  string
+	tls  *tls.Config // nil: the defaults
 }
 
 // config is what every device command connects with. It leaves messages on the server.
@@ -81,6 +86,7 @@ func (d *deviceCommand) config() (client.Config, error) {
 	}
 	return client.Config{
 		URL:          d.url,
+		Dialer:       client.Dialer{TLS: d.tls},
 		Keys:         d.file.keys,
 		DeviceID:     d.file.id,
 		Info:         devicekeys.DeviceInfo{Label: filepath.Base(d.file.path), AppVersion: "mediator " + version()},

@@ -41,6 +41,7 @@ type deviceFile struct {
 type deviceContent struct {
 	Format      int          `json:"format"`
 	Server      string       `json:"server"`
+	CA          string       `json:"ca_file,omitempty"`      // with the authorities to trust; empty: the system's
 	DeviceID    string       `json:"device_id"`              // 16 hex digits
 	GroupKey    string       `json:"group_key,omitempty"`    // 64 hex digits
 	IdentityKey string       `json:"identity_key,omitempty"` // 64 hex digits: the original scheme

@@ -67,6 +67,9 @@ The file is readable by its owner alone (0600). Whoever has it can read and writ
 		if s.url != "" {
 			content.Server = s.url
 		}
+		if err := content.setCA(s); err != nil {
+			return err
+		}
 		f, err := makeDeviceFile(cmd.Context(), args[0], content, chat)
 		if err != nil {
 			return err
@@ -119,7 +122,7 @@ func joinedContent(path string) (deviceContent, error) {
 		return deviceContent{}, err
 	}
 	c := other.content
-	joined := deviceContent{Server: c.Server, GroupKey: c.GroupKey, IdentityKey: c.IdentityKey}
+	joined := deviceContent{Server: c.Server, CA: c.CA, GroupKey: c.GroupKey, IdentityKey: c.IdentityKey}
 	if c.Chat != nil {
 		chat := *c.Chat
 		chat.DeviceID = newChatDeviceID()

@@ -49,6 +49,7 @@ type shell struct {
 	t       testing.TB
 	home    string
 	environ []string
+	files   []*os.File // that the processes inherit, from 3 on
 }
 
 func newShell(t testing.TB, variables ...string) *shell {
@@ -93,7 +94,7 @@ func (s *shell) startProgram(program string, stdout *os.File, args ...string) *p
 	s.t.Helper()
 	var err error
 	p := &process{t: s.t, command: exec.Command(program, args...), stdout: newTranscript(), stderr: newTranscript(), ended: make(chan struct{})}
-	p.command.Dir, p.command.Env = s.home, s.environ
+	p.command.Dir, p.command.Env, p.command.ExtraFiles = s.home, s.environ, s.files
 	p.command.Stdout, p.command.Stderr = p.stdout, p.stderr
 	if stdout != nil {
 		p.command.Stdout = stdout

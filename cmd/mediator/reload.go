@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"openmediator/certificates"
 	"openmediator/mediator"
 )
 
@@ -41,6 +42,7 @@ type reloader struct {
 	settings *settings // those that hold
 	current  *atomic.Pointer[settings]
 	server   *mediator.Server
+	source   certificates.Source // of the TLS certificate; nil without TLS
 	log      zerolog.Logger
 }
 
@@ -70,6 +72,9 @@ func (h *hangups) obey(r *reloader, end func()) (stop func()) {
 
 // reload reads all sources again and puts what has changed in place: all of it, or nothing. The log says which.
 func (r *reloader) reload() {
+	if r.source != nil {
+		r.source.Reload()
+	}
 	next, err := r.settings.sources.load()
 	if err != nil {
 		r.refuse(err)

@@ -81,7 +81,8 @@ order, and survives anything short of losing the disk. This one program is the s
 		return usageOf(cmd, "%v", err)
 	})
 	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newPrivacyCommand(), newConfigCommand(),
-		newChatServerCommand(), newDeviceCommand(), newDevCommand(), newDemoCommand(), newBenchCommand(), newVersionCommand())
+		newChatServerCommand(), newDeviceCommand(), newDevCommand(), newDemoCommand(), newPinCommand(),
+		newBenchCommand(), newVersionCommand())
 	return root
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"openmediator/access"
+	"openmediator/certificates"
 	"openmediator/mediator"
 	"openmediator/reflect"
 	"openmediator/reflect/boltstore"
@@ -47,6 +48,9 @@ The log goes to standard error: for people if that is a terminal, else one JSON 
 		Example: `  mediator serve
   mediator serve --listen 127.0.0.1:9000 --data /var/lib/mediator
   mediator serve --listen unix:/run/mediator/socket
+  mediator serve --listen wss://:443 --tls-cert fullchain.pem --tls-key privkey.pem
+  mediator serve --listen wss://:443 --acme-domain mediator.example.net --acme-accept-terms
+  mediator serve --listen wss://127.0.0.1:8443 --tls-dev        # to try TLS out
   mediator serve --listen ws://0.0.0.0:8440 --allow-plaintext   # only behind something that does TLS
   mediator serve --upstream g-{server_group}.example.net:5222
   mediator serve --upstream 4f=chat.example.net:5222 --upstream-proxy socks5h://127.0.0.1:9050
@@ -92,6 +96,10 @@ func serve(ctx context.Context, s *settings, logTo io.Writer) error {
 // store, empty if it has none; hangups may be nil.
 func serveFrom(ctx context.Context, s *settings, store reflect.Store, data string, log zerolog.Logger, hangups *hangups) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
+	source, err := s.tls.open(data, s.listen, log)
+	if err != nil {
+		return err
+	}
 	listeners, err := s.openListeners()
 	if err != nil {
 		return err
@@ -125,16 +133,24 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	if hangups != nil {
-		defer hangups.obey(&reloader{s, current, server, log}, end)()
+	if source != nil {
+		defer keepFresh(source)()
 	}
-	return serveUntil(ctx, mediatorServices(server, listeners), server.Shutdown, log)
+	if hangups != nil {
+		defer hangups.obey(&reloader{s, current, server, source, log}, end)()
+	}
+	return serveUntil(ctx, mediatorServices(server, listeners, source), server.Shutdown, log)
 }
 
-// mediatorServices are what a mediator listens on.
-func mediatorServices(server *mediator.Server, listeners []net.Listener) (services []service) {
+// mediatorServices are what a mediator listens on. What does TLS has its certificates from the source.
+func mediatorServices(server *mediator.Server, listeners []net.Listener, source certificates.Source) (services []service) {
+	secure := func(l net.Listener) error { return server.ServeTLS(l, source.Config()) }
 	for _, l := range listeners {
-		services = append(services, service{l, server.Serve, "listening", opened(l).String()})
+		serve := server.Serve
+		if opened(l).secure {
+			serve = secure
+		}
+		services = append(services, service{l, serve, "listening", opened(l).String()})
 	}
 	return services
 }
@@ -205,23 +221,4 @@ func (s *settings) resolveAddresses() error {
 		s.listen[i] = resolved
 	}
 	return nil
-}
-
-func (s *settings) openListeners() ([]net.Listener, error) {
-	var listeners []net.Listener
-	for _, a := range s.listen {
-		l, err := a.open()
-		if err != nil {
-			closeAll(listeners)
-			return nil, err
-		}
-		listeners = append(listeners, l)
-	}
-	return listeners, nil
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		l.Close()
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/rs/zerolog"
 )
 
@@ -25,6 +26,7 @@ func serveUntil(ctx context.Context, services []service, stop func(context.Conte
 		log.Info().Str("listen", s.address).Msg(s.message)
 		go func() { ended <- s.serve(s.Listener) }()
 	}
+	notifySystemd(daemon.SdNotifyReady)
 	var failure error
 	running := len(services)
 	select {
@@ -35,6 +37,7 @@ func serveUntil(ctx context.Context, services []service, stop func(context.Conte
 		failure = fmt.Errorf("listen: %w", cause(failure))
 		log.Error().Msg("stopping: a listener failed")
 	}
+	notifySystemd(daemon.SdNotifyStopping)
 	limited, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	stopped := stop(limited)
@@ -48,3 +51,7 @@ func serveUntil(ctx context.Context, services []service, stop func(context.Conte
 	log.Info().Msg("stopped")
 	return errors.Join(failure, stopped)
 }
+
+// notifySystemd tells systemd how far the program is, if that has started it and wants to know (Type=notify). If it does not
+// hear that, it says so itself.
+func notifySystemd(state string) { daemon.SdNotify(false, state) }

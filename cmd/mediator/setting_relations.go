@@ -61,6 +61,7 @@ var relations = []relation{
 		}
 		return nil
 	}},
+	{tlsNames, (*settings).checkTLS},
 	{[]string{"public-url"}, (*settings).checkPublicURL},
 	{[]string{"upstream", "upstream-pattern"}, (*settings).resolveUpstreams},
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"math"
 	"net/netip"
 	"strconv"
@@ -25,6 +26,10 @@ func (r *setting) set(s *settings, text string) error {
 		*field = splitList(text)
 	case *mediator.Peers:
 		*field, err = mediator.ParsePeers(splitList(text))
+	case *domains:
+		*field, err = parseDomains(text)
+	case *fs.FileMode:
+		*field, err = parseMode(text)
 	case *socksProxy:
 		*field, err = parseSOCKS(text)
 	case *netip.Addr:

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"io/fs"
 	"net/netip"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"openmediator/access"
+	"openmediator/certificates"
 	"openmediator/chatproxy"
 	"openmediator/mediator"
 )
@@ -17,6 +19,8 @@ type settings struct {
 	config         string // empty: the one in /etc, if it is there
 	listen         []address
 	allowPlaintext bool
+	unixMode       fs.FileMode // of sockets; 0: as the umask leaves it
+	tls            tlsSettings
 	data           string
 	storeBytes     int64 // 0: 80 % of the file system
 	compactEvery   time.Duration
@@ -38,6 +42,8 @@ type settings struct {
 	// device
 	device string
 	url    string // empty: the one in the device file
+	ca     string // empty: the one in the device file, or the system's
+	pin    string // empty: any key
 	json   bool
 
 	// of the reading
@@ -85,6 +91,10 @@ type kind string
 const (
 	kindAddresses kind = "address"
 	kindPath      kind = "path"
+	kindMode      kind = "mode"
+	kindDomains   kind = "domain"
+	kindEmail     kind = "email"
+	kindPin       kind = "pin"
 	kindURL       kind = "URL"
 	kindSwitch    kind = "switch"
 	kindLevel     kind = "level"
@@ -104,11 +114,14 @@ const (
 )
 
 // isList says whether there may be several values: flags may be repeated, variables have commas, files have arrays.
-func (k kind) isList() bool { return k == kindAddresses || k == kindUpstream || k == kindPeers }
+func (k kind) isList() bool {
+	return k == kindAddresses || k == kindDomains || k == kindUpstream || k == kindPeers
+}
 
 // Why a change takes a restart.
 const (
 	restartListeners = "the listeners are opened at the start"
+	restartTLS       = "where certificates come from is chosen with it; what the files hold is read again without"
 	restartStore     = "the store is opened with it"
 	restartAccess    = "the access list is opened with it, and read again when it changes"
 )
@@ -122,8 +135,9 @@ var table = []setting{
 		restart: "it is named at the start",
 		field:   func(s *settings) any { return &s.config }},
 	{name: "listen", of: ofServe, kind: kindAddresses, byDefault: "ws://127.0.0.1:8440",
-		text: "where to accept connections: ws://HOST:PORT, HOST:PORT for short, or unix:PATH; may be repeated, " +
-			"or hold several with commas between",
+		text: "where to accept connections: ws://HOST:PORT, HOST:PORT for short; wss://HOST:PORT with TLS; unix:PATH; or " +
+			"systemd:NAME, systemd+tls:NAME, the sockets of that name that systemd passes, or without a name all; may be " +
+			"repeated, or hold several with commas between",
 		restart: restartListeners,
 		field:   func(s *settings) any { return &s.listen }},
 	{name: "allow-plaintext", of: ofServe, kind: kindSwitch, byDefault: "false",
@@ -136,6 +150,48 @@ var table = []setting{
 			"~/.local/state/mediator)",
 		restart: "it is in use until the end",
 		field:   func(s *settings) any { return &s.data }},
+	{name: "unix-mode", of: ofServe, kind: kindMode,
+		text: "permissions of unix sockets, octal: 0660 lets the group of the server's user connect, such as a proxy (default as " +
+			"the umask leaves them)",
+		restart: restartListeners,
+		field:   func(s *settings) any { return &s.unixMode }},
+
+	{section: "Encryption",
+		name: "tls-cert", of: ofServe, kind: kindPath,
+		text: "PEM file with the certificate for wss://, and behind it who signed it; looked at all the time, and taken up when " +
+			"it has changed and fits its key (default none)",
+		restart: restartTLS,
+		field:   func(s *settings) any { return &s.tls.cert }},
+	{name: "tls-key", of: ofServe, kind: kindPath,
+		text:    "PEM file with the private key of tls-cert; may be the same file (default none)",
+		restart: restartTLS,
+		field:   func(s *settings) any { return &s.tls.key }},
+	{name: "acme-domain", of: ofServe, kind: kindDomains,
+		text: "host name to have a certificate made for, by an authority such as Let's Encrypt that connects to port 443 of it; " +
+			"may be repeated, or hold several with commas between (default none)",
+		restart: restartTLS,
+		field:   func(s *settings) any { return &s.tls.domains }},
+	{name: "acme-accept-terms", of: ofServe, kind: kindSwitch, byDefault: "false",
+		text:    "accept the authority's terms of service (required with acme-domain)",
+		restart: restartTLS,
+		field:   func(s *settings) any { return &s.tls.acceptTerms }},
+	{name: "acme-email", of: ofServe, kind: kindEmail,
+		text:    "where the authority may write if something is wrong (default nowhere)",
+		restart: restartTLS,
+		field:   func(s *settings) any { return &s.tls.email }},
+	{name: "acme-directory", of: ofServe, kind: kindURL, byDefault: certificates.DefaultDirectory,
+		text:    "URL of the authority's ACME directory",
+		restart: restartTLS,
+		field:   func(s *settings) any { return &s.tls.directory }},
+	{name: "acme-ca", of: ofServe, kind: kindPath,
+		text:    "PEM file with the certificates to trust when speaking with the authority, for one of your own (default the system's)",
+		restart: restartTLS,
+		field:   func(s *settings) any { return &s.tls.roots }},
+	{name: "tls-dev", of: ofServe, kind: kindSwitch, byDefault: "false",
+		text:    "have the certificate made by an authority of this server's own, which clients have to be told to trust: for trying out",
+		restart: restartTLS,
+		field:   func(s *settings) any { return &s.tls.development }},
+
 	{section: "What the log says",
 		name: "log-level", of: ofServe, kind: kindLevel, byDefault: "info",
 		text:  "how much to log",
@@ -346,6 +402,13 @@ var table = []setting{
 		text: "the server, ws://HOST:PORT with any path, or wss:// (default the one in the device file, at first " +
 			defaultServer + ")",
 		field: func(s *settings) any { return &s.url }},
+	{name: "tls-ca", of: ofDevice, kind: kindPath,
+		text: "PEM file with the authorities to trust for wss://, such as that of a server with --tls-dev (default the one in the " +
+			"device file, at first the system's)",
+		field: func(s *settings) any { return &s.ca }},
+	{name: "tls-pin", of: ofDevice, kind: kindPin,
+		text:  "pin of the server's key, as mediator pin prints it; may hold two with a comma between (default any key)",
+		field: func(s *settings) any { return &s.pin }},
 	{name: "json", of: ofDevice, kind: kindSwitch, byDefault: "false",
 		text:  "print one JSON object per line",
 		field: func(s *settings) any { return &s.json }},

@@ -295,8 +295,8 @@ func TestWrongSettings(t *testing.T) {
 		{"privacy", "full", "privacy: full shows who the users are, and needs a time when it ends; set privacy-until to a time not far away"},
 		{"privacy-until", "tomorrow", `privacy-until: "tomorrow" is not a time such as 2026-12-31T18:00:00Z or 2026-12-31T18:00:00+01:00`},
 		{"allow-plaintext", "maybe", `allow-plaintext: "maybe" is neither true nor false`},
-		{"listen", "8440", `listen: "8440" is not ws://HOST:PORT, HOST:PORT or unix:PATH`},
-		{"listen", "", `listen: "" is not ws://HOST:PORT, HOST:PORT or unix:PATH`},
+		{"listen", "8440", `listen: "8440" is not ws://HOST:PORT, wss://HOST:PORT, HOST:PORT, unix:PATH or systemd:NAME`},
+		{"listen", "", `listen: "" is not ws://HOST:PORT, wss://HOST:PORT, HOST:PORT, unix:PATH or systemd:NAME`},
 	} {
 		t.Run(test.name+" "+test.text, func(t *testing.T) {
 			_, err := loaded(t, []string{"--" + test.name + "=" + test.text}, nil)
