@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"openmediator/bench/compare/frames"
 	"openmediator/bench/compare/jetstream"
 	"openmediator/bench/compare/process"
 	"openmediator/bench/compare/proxy"
@@ -20,6 +21,12 @@ var peers = map[string]func(arguments []string) error{
 	"copy-buffer":       func(a []string) error { return proxy.ServeCopy(a[0], a[1], false) },
 	"chisel":            func(a []string) error { return proxy.ServeChisel(a[0], a[1]) },
 	"jetstream-default": func(a []string) error { return jetstream.Serve(a[0], a[1], false) },
+}
+
+func init() {
+	for name, serve := range frames.Servers {
+		peers[name] = func(a []string) error { return serve(a[0]) }
+	}
 }
 
 // servePeer is a peer until it is told to end.
