@@ -2,8 +2,6 @@ module openmediator/bench/compare
 
 go 1.26.0
 
-replace openmediator => ../..
-
 require (
 	github.com/coder/websocket v1.8.15
 	github.com/gobwas/ws v1.5.0
@@ -11,6 +9,7 @@ require (
 	github.com/jpillora/chisel v1.10.1
 	github.com/lxzan/gws v1.8.9
 	github.com/nats-io/nats-server/v2 v2.15.2
+	golang.org/x/crypto v0.58.0
 )
 
 require (
@@ -31,7 +30,6 @@ require (
 	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/tomasen/realip v0.0.0-20180522021738-f0c99a92ddce // indirect
-	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

@@ -19,28 +19,50 @@ type measured struct {
 func measure(ctx context.Context, r row, o options, progress func(string, ...any)) (measured, error) {
 	m := measured{row: r, rounds: map[string][]figures{}}
 	for round := range o.Rounds {
-		for i := range r.contestants {
-			c := r.contestants[(round+i)%len(r.contestants)]
-			start := time.Now()
-			f, err := turn(ctx, c, o)
-			if err != nil {
-				return m, fmt.Errorf("%s/%s: %w", r.id, c.id, err)
-			}
-			m.rounds[c.id] = append(m.rounds[c.id], f)
-			progress("%s round %d of %d: %-22s %s (%.1f s)", r.id, round+1, o.Rounds, c.id, r.summary(f), time.Since(start).Seconds())
+		note := func(id string, f figures, start time.Time) {
+			m.rounds[id] = append(m.rounds[id], f)
+			progress("%s round %d of %d: %-22s %s (%.1f s)", r.id, round+1, o.Rounds, id, r.summary(f), time.Since(start).Seconds())
+		}
+		if err := r.round(ctx, round, o, note); err != nil {
+			return m, err
 		}
 	}
 	return m, nil
 }
 
-// turn runs a contestant in an empty directory.
-func turn(ctx context.Context, c contestant, o options) (f figures, err error) {
+// round gives each contestant its turn and notes its figures.
+func (r row) round(ctx context.Context, round int, o options, note func(id string, f figures, start time.Time)) error {
+	if r.together != nil {
+		start := time.Now()
+		all, err := turn(ctx, r.together, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.id, err)
+		}
+		for _, c := range r.contestants {
+			note(c.id, all[c.id], start)
+		}
+		return nil
+	}
+	for i := range r.contestants {
+		c := r.contestants[(round+i)%len(r.contestants)]
+		start := time.Now()
+		f, err := turn(ctx, c.run, o)
+		if err != nil {
+			return fmt.Errorf("%s/%s: %w", r.id, c.id, err)
+		}
+		note(c.id, f, start)
+	}
+	return nil
+}
+
+// turn measures in an empty directory.
+func turn[F any](ctx context.Context, measure func(run) (F, error), o options) (f F, err error) {
 	dir, err := os.MkdirTemp(o.Dir, "compare-")
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	return c.run(run{ctx, o, dir})
+	return measure(run{ctx, o, dir})
 }
 
 func (r row) summary(f figures) (text string) {

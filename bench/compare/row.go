@@ -55,6 +55,7 @@ type row struct {
 	metrics     []metric
 	contestants []contestant
 	goals       []goal
+	together    func(run) (map[string]figures, error) // measures all contestants in one turn, if they have no run of their own
 }
 
 // ownID is the contestant that all others are compared with.

@@ -2,5 +2,6 @@ package main
 
 // allRows returns all kinds of work in the order of the table.
 func allRows() []row {
-	return append(reflectRows(), proxyRow(), frameRow())
+	rows := append(reflectRows(), storeRows()...)
+	return append(rows, proxyRow(), frameRow(), loginRow())
 }
