@@ -31,6 +31,7 @@ var checks = []check{
 	{"data", checkData},
 	{"listen", checkListen},
 	{"tls", checkCertificate},
+	{"access", checkAccess},
 	{"upstream", checkUpstream},
 }
 

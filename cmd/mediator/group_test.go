@@ -16,7 +16,7 @@ import (
 	"openmediator/devicekeys"
 )
 
-// tryLogin connects a device at a URL and returns how it ended; nil if it is in.
+// tryLogin connects a device at a URL, and leaves again; it returns nil if it was let in.
 func tryLogin(t testing.TB, url string, keys *devicekeys.Keys, id d2m.DeviceID) error {
 	t.Helper()
 	full, err := client.URL(url, keys.GroupID(), client.DefaultServerGroup)
@@ -27,7 +27,7 @@ func tryLogin(t testing.TB, url string, keys *devicekeys.Keys, id d2m.DeviceID) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(wire.CloseNow)
+	defer wire.CloseNow()
 	_, err = wire.Login(testContext(t), keys, d2m.ClientHello{DeviceID: id, Expiration: d2m.Persistent})
 	return err
 }
@@ -264,7 +264,6 @@ func TestPrivacyCommand(t *testing.T) {
 	s.must("group", "allow", digits, "--access-list", s.path("groups"))
 	p.stderr.await(t, "access list was read again")
 	wire := login(t, url, keys, 1)
-	defer wire.CloseNow()
 	text = s.must("privacy", "--data", "data", "--json")
 	counts := make(map[string]float64)
 	for _, item := range objects(t, text) {
@@ -282,6 +281,7 @@ func TestPrivacyCommand(t *testing.T) {
 	if strings.Contains(text, digits[:8]) {
 		t.Errorf("names the group: %s", text)
 	}
+	wire.CloseNow()
 	p.stop()
 	if _, stderr, code := s.run("privacy", "--data", "data"); code != exitUsage || !strings.Contains(stderr, "no server is running") {
 		t.Errorf("without a server: %d, %s", code, stderr)
