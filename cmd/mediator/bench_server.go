@@ -29,7 +29,8 @@ func (b *bench) openOwn(ctx context.Context, chat net.Listener) (*load.Server, f
 	if err != nil {
 		return nil, nil, fmt.Errorf("dir: no directory can be made there: %w; name another one with --dir", reason(err))
 	}
-	args := []string{"bench", "server", "--listen", "127.0.0.1:0", "--log-level", "info", "--data", filepath.Join(dir, "data")}
+	args := []string{"bench", "server", "--listen", "127.0.0.1:0", "--max-connections", "1000000",
+		"--data", filepath.Join(dir, "data")}
 	store := "disk"
 	if b.withoutStore {
 		args, store = append(args, "--without-store"), "none"

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"sync"
 	"time"
 )
 
@@ -33,7 +31,6 @@ var ErrNoProcess = errors.New("server: its process must be one of bench's own, o
 type idling struct {
 	Idle
 	*fleet
-	readers sync.WaitGroup
 }
 
 // Idle measures what connections cost that do nothing.
@@ -51,9 +48,7 @@ func (s *Server) Idle(ctx context.Context, load Idle) (*IdleResult, error) {
 	i := &idling{Idle: load, fleet: s.newFleet(ctx)}
 	result := &IdleResult{Idle: load}
 	err = i.measure(result, devices[:load.Connections])
-	err = errors.Join(err, i.end(devices[:load.Connections]))
-	i.readers.Wait()
-	return result, err
+	return result, errors.Join(err, i.end(devices[:load.Connections]))
 }
 
 func (i *idling) measure(result *IdleResult, devices []*device) error {
@@ -65,7 +60,7 @@ func (i *idling) measure(result *IdleResult, devices []*device) error {
 		return err
 	}
 	began := time.Now()
-	if err := i.connectReading(devices); err != nil {
+	if _, err := i.connectAll(devices, smallBuffer); err != nil {
 		return err
 	}
 	result.Connect = time.Since(began).Seconds()
@@ -94,33 +89,6 @@ func (i *idling) comeAndGo() error {
 		}
 		return err
 	})
-}
-
-// connectReading connects devices and reads from each connection, so that pings are answered.
-func (i *idling) connectReading(devices []*device) error {
-	return i.spread(len(devices), func(n int) error {
-		c, err := i.connectDry(devices[n], smallBuffer)
-		if err != nil {
-			return err
-		}
-		if n%1000 == 999 {
-			i.server.progress("%s of %s devices are connected", grouped(n+1), grouped(len(devices)))
-		}
-		i.readers.Go(func() { i.read(c) })
-		return nil
-	})
-}
-
-// read reads from a connection until the measurement is over; nothing but that ends one.
-func (i *idling) read(c *conn) {
-	for {
-		if _, err := c.await(); err != nil {
-			if !errors.Is(err, os.ErrDeadlineExceeded) {
-				i.fail(fmt.Errorf("an idle connection has ended: %w", err))
-			}
-			return
-		}
-	}
 }
 
 // collect returns the server's memory after a garbage collection.

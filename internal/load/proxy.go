@@ -99,6 +99,9 @@ func (s *Server) Proxy(ctx context.Context, load Proxy) (*ProxyResult, error) {
 func (p *proxying) run(ask byte, play func(*proxying, *conn) error) error {
 	p.server.progress("connecting")
 	conns, err := p.connectAll(p.devices, 32<<10)
+	if err == nil {
+		err = p.takeOver()
+	}
 	if err != nil {
 		return err
 	}

@@ -101,6 +101,9 @@ func (r *reflecting) connect(devices []*device) error {
 	r.server.fillRandom(r.random)
 	buffer := min(max(2048, r.Window*(r.Size+64)), 64<<10)
 	conns, err := r.connectAll(devices, buffer)
+	if err == nil {
+		err = r.takeOver()
+	}
 	if err != nil {
 		return err
 	}

@@ -79,6 +79,8 @@ type fleet struct {
 	unbind func() bool
 	dialed atomic.Int64
 
+	attending sync.WaitGroup
+
 	mu    sync.Mutex
 	conns map[*conn]struct{}
 }
@@ -202,19 +204,50 @@ func (f *fleet) close(c *conn) {
 // connectors is how many connections are made at once.
 const connectors = 16
 
-// connectAll logs devices in and reads up to ReflectionQueueDry. The connections have the order of the devices and no
-// deadline.
+// connectAll logs devices in, reads up to ReflectionQueueDry, and from then on answers pings. The connections have the
+// order of the devices; the caller takes them over with takeOver.
 func (f *fleet) connectAll(devices []*device, buffer int) ([]*conn, error) {
 	conns := make([]*conn, len(devices))
 	err := f.spread(len(devices), func(i int) error {
 		c, err := f.connectDry(devices[i], buffer)
+		if err != nil {
+			return err
+		}
 		conns[i] = c
+		f.attending.Go(func() { f.attend(c) })
 		if i%1000 == 999 {
 			f.server.progress("%s of %s devices are connected", grouped(i+1), grouped(len(devices)))
 		}
-		return err
+		return nil
 	})
 	return conns, err
+}
+
+// attend reads from a connection on which nothing is due but pings, until a deadline.
+func (f *fleet) attend(c *conn) {
+	for {
+		if _, err := c.await(); errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		} else if err != nil {
+			f.fail(err)
+			return
+		}
+	}
+}
+
+// takeOver ends attend for all connections. They have no deadline afterwards.
+func (f *fleet) takeOver() error {
+	f.interrupt()
+	f.attending.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.err(); err != nil {
+		return err
+	}
+	for c := range f.conns {
+		c.SetDeadline(time.Time{})
+	}
+	return nil
 }
 
 // spread calls do for each number below n, several at a time, until one fails.
@@ -231,7 +264,7 @@ func (f *fleet) spread(n int, do func(i int) error) error {
 	return f.run(slices.Repeat([]func() error{task}, connectors)...)
 }
 
-// connectDry logs a device in and reads up to ReflectionQueueDry. There is no deadline afterwards.
+// connectDry is connect up to ReflectionQueueDry. There is no deadline afterwards.
 func (f *fleet) connectDry(d *device, buffer int) (*conn, error) {
 	c, err := f.connect(d, buffer)
 	if err != nil {
@@ -262,6 +295,8 @@ func checkFiles(connections int) error {
 func (f *fleet) end(registered []*device) error {
 	f.unbind()
 	f.fail(errEnded)
+	f.interrupt()
+	f.attending.Wait()
 	err := f.dropAll(registered)
 	f.mu.Lock()
 	defer f.mu.Unlock()
