@@ -21,6 +21,9 @@ type benchScenario struct {
 	measure func(ctx context.Context, server *load.Server, chat net.Listener) (benchResult, error)
 }
 
+// benchSlots is how many devices a group of bench's own server may have: as many as any.
+const benchSlots = 15
+
 // benchResult is what a scenario has measured; as JSON it has the fields that package load tells.
 type benchResult interface{ Text() string }
 
@@ -42,11 +45,16 @@ message was due, so that a server that makes senders wait does not hide it.`,
   mediator bench reflect --self --size 65516 --groups 20 --window 8
   mediator bench reflect --server ws://127.0.0.1:8440 --duration 30s --json`,
 		measure: func(ctx context.Context, s *load.Server, _ net.Listener) (benchResult, error) {
+			if all := l.Devices + l.Away; all > benchSlots {
+				return nil, usage("away: a group would have %d devices, and %d are the most; ask for fewer", all, benchSlots)
+			}
 			return s.Reflect(ctx, l)
 		},
 		rows: []setting{
 			benchCount("groups", "groups", "200", "1", "1000000", "groups", &l.Groups),
 			benchCount("devices", "devices", "3", "1", "15", "devices of each group, all connected: one sends", &l.Devices),
+			benchCount("away", "devices", "0", "0", "14", "further devices of each group that have a slot and are away: what is "+
+				"sent waits for them, up to the server's limits", &l.Away),
 			benchCount("window", "messages", "32", "1", "10000", "messages that a sender may have sent and not seen acked", &l.Window),
 			benchCount("size", "bytes", "300", "16", "65516", "size of an envelope", &l.Size),
 			{name: "think", kind: kindDuration, byDefault: "0", low: "1us", high: "1h", zero: "none",

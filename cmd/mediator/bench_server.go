@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +31,7 @@ func (b *bench) openOwn(ctx context.Context, chat net.Listener) (*load.Server, f
 		return nil, nil, fmt.Errorf("dir: no directory can be made there: %w; name another one with --dir", reason(err))
 	}
 	args := []string{"bench", "server", "--listen", "127.0.0.1:0", "--max-connections", "1000000",
-		"--data", filepath.Join(dir, "data")}
+		"--max-slots", strconv.Itoa(benchSlots), "--data", filepath.Join(dir, "data")}
 	store := "disk"
 	if b.withoutStore {
 		args, store = append(args, "--without-store"), "none"

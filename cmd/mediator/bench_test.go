@@ -126,6 +126,7 @@ func TestBenchRefuses(t *testing.T) {
 		{"reflect --self --groups 0", exitUsage, []string{"groups: 0 is not within 1 to 1000000 groups"}},
 		{"reflect --self --groups many", exitUsage, []string{`groups: "many" is not a number`}},
 		{"reflect --self --devices 16", exitUsage, []string{"devices: 16 is not within 1 to 15"}},
+		{"reflect --self --devices 10 --away 6", exitUsage, []string{"away: a group would have 16 devices", "15 are the most"}},
 		{"reflect --self --window 0", exitUsage, []string{"window: 0 is not within"}},
 		{"reflect --self --size 15", exitUsage, []string{"size: 15 is not within 16 to 65516 bytes"}},
 		{"reflect --self --think -1s", exitUsage, []string{"think: -1s is not within"}},

@@ -5,8 +5,8 @@
 //
 // # What is measured
 //
-//   - [Server.Reflect]: in each group one device sends, all others receive and acknowledge. How many messages per second
-//     are acked, how long an ack takes and how long it takes until another device has the message.
+//   - [Server.Reflect]: in each group one device sends, all others that are there receive and acknowledge. How many
+//     messages per second are acked, how long an ack takes and how long it takes until another device has the message.
 //   - [Server.Login]: devices that have their slot connect, log in and leave, again and again.
 //   - [Server.Proxy]: the way to a chat server that this package plays itself: round trips, and bytes in each direction.
 //   - [Server.Idle]: what connections cost that do nothing. It needs the server's process.
@@ -55,6 +55,7 @@
 // reflect has
 //
 //	groups, devices, window, size            devices per group, messages, bytes
+//	away                                     devices per group that have a slot and are not connected
 //	think_s, single_acks, warm_up_s          as asked for
 //	acked, delivered                         messages within duration_s; delivered counts each receiver
 //	acked_per_s, delivered_per_s

@@ -160,7 +160,7 @@ func TestReflect(t *testing.T) {
 	if result.Delivery.Count != 2*result.Ack.Count {
 		t.Errorf("%+v", result)
 	}
-	checkFields(t, result, `measurement server store seed duration_s load_cpu_s server_cpu_s groups devices window size think_s
+	checkFields(t, result, `measurement server store seed duration_s load_cpu_s server_cpu_s groups devices away window size think_s
 		single_acks warm_up_s acked delivered overdue acked_per_s delivered_per_s ack_latency delivery_latency
 		load_cpu_s_per_100000 server_cpu_s_per_100000 server_rss_bytes`)
 
@@ -173,8 +173,9 @@ func TestReflect(t *testing.T) {
 // TestReflectOnForeignServer: it leaves nothing there, and a second measurement with the same seed does not meet the first.
 func TestReflectOnForeignServer(t *testing.T) {
 	s := startServer(t, "unix", t.TempDir()+"/socket", mediator.DefaultConfig())
-	for range 2 {
-		result := s.measureReflect(t, smallReflect)
+	load := smallReflect
+	for load.Away = range 2 {
+		result := s.measureReflect(t, load)
 		if result.ServerCPU != nil || result.ServerRSS != nil || result.ServerCPUPer != nil {
 			t.Errorf("%+v", result)
 		}

@@ -93,19 +93,6 @@ func (l *logins) comeAndGo(first int) error {
 	return nil
 }
 
-// visit logs a device in, calls then, if it is not nil, and leaves.
-func (l *logins) visit(d *device, then func()) error {
-	c, err := l.connect(d, smallBuffer)
-	if err != nil {
-		return err
-	}
-	defer l.close(c)
-	if then != nil {
-		then()
-	}
-	return slow(c.leave())
-}
-
 func (l *logins) result() *LoginResult {
 	count := l.latency.Count()
 	result := &LoginResult{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,8 @@ import (
 // Reflect is a load: in each group one device sends and all others receive and acknowledge.
 type Reflect struct {
 	Groups     int           `json:"groups"`  // at least 1
-	Devices    int           `json:"devices"` // of each group, at least 1; with 1 nothing is stored (B16)
+	Devices    int           `json:"devices"` // of each group, at least 1; with 1 and none away nothing is stored (B16)
+	Away       int           `json:"away"`    // further devices of each group, which have their slots and are not connected
 	Window     int           `json:"window"`  // messages that a sender may have sent and not seen acked, at least 1
 	Size       int           `json:"size"`    // of an envelope, MinSize to d2m.MaxEnvelopeSize bytes
 	Think      time.Duration `json:"-"`       // between two messages of a sender, on average; 0: none
@@ -81,7 +83,7 @@ func (s *Server) Reflect(ctx context.Context, load Reflect) (*ReflectResult, err
 	if err := checkFiles(load.Groups * load.Devices); err != nil {
 		return nil, err
 	}
-	devices, err := newDevices(load.Groups, load.Devices)
+	devices, err := newDevices(load.Groups, load.Devices+load.Away)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +102,11 @@ func (r *reflecting) connect(devices []*device) error {
 	r.random = make([]byte, r.Size+contents)
 	r.server.fillRandom(r.random)
 	buffer := min(max(2048, r.Window*(r.Size+64)), 64<<10)
-	conns, err := r.connectAll(devices, buffer)
+	here, away := r.split(devices)
+	if err := r.spread(len(away), func(i int) error { return r.visit(away[i], nil) }); err != nil {
+		return err
+	}
+	conns, err := r.connectAll(here, buffer)
 	if err == nil {
 		err = r.takeOver()
 	}
@@ -118,6 +124,15 @@ func (r *reflecting) connect(devices []*device) error {
 		}
 	}
 	return nil
+}
+
+// split tells which devices are connected, group by group, and which are away.
+func (r *reflecting) split(devices []*device) (here, away []*device) {
+	for group := range slices.Chunk(devices, r.Devices+r.Away) {
+		here = append(here, group[:r.Devices]...)
+		away = append(away, group[r.Devices:]...)
+	}
+	return here, away
 }
 
 // play runs the load until all that was sent has arrived.

@@ -277,6 +277,19 @@ func (f *fleet) connectDry(d *device, buffer int) (*conn, error) {
 	return c, nil
 }
 
+// visit logs a device in, calls then, if it is not nil, and leaves.
+func (f *fleet) visit(d *device, then func()) error {
+	c, err := f.connect(d, smallBuffer)
+	if err != nil {
+		return err
+	}
+	defer f.close(c)
+	if then != nil {
+		then()
+	}
+	return slow(c.leave())
+}
+
 // otherFiles is how many files are open besides connections, at most.
 const otherFiles = 100
 

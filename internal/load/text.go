@@ -92,13 +92,19 @@ func (r *ReflectResult) Text() string {
 	if r.Think > 0 {
 		think = fmt.Sprintf(", a message every %v on average", r.Think)
 	}
-	t.title("reflect", "%s groups of %d devices, window %d, %s bytes%s, %v, seed %d", grouped(r.Groups), r.Devices, r.Window,
+	away := ""
+	if r.Away > 0 {
+		away = fmt.Sprintf(" and %d that are away", r.Away)
+	}
+	t.title("reflect", "%s groups of %d devices%s, window %d, %s bytes%s, %v, seed %d", grouped(r.Groups), r.Devices, away, r.Window,
 		grouped(r.Size), think, r.Reflect.Duration, r.Seed)
 	t.line("server", "%s", r.where())
 	t.line("acked", "%s messages per second", grouped(int64(r.AckedPerSecond)))
-	t.line("delivered", "%s messages per second", grouped(int64(r.DeliveredPerSecond)))
 	t.latency("ack latency", r.Ack)
-	t.latency("delivery latency", r.Delivery)
+	if r.Devices > 1 {
+		t.line("delivered", "%s messages per second", grouped(int64(r.DeliveredPerSecond)))
+		t.latency("delivery latency", r.Delivery)
+	}
 	if r.Overdue > 0 {
 		t.line("not sent", "%s messages were due and had no room in the window up to the end: the server does not keep up", grouped(r.Overdue))
 	}
