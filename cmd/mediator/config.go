@@ -101,7 +101,7 @@ func (s *settings) showJSON(cmd *cobra.Command, origin bool) error {
 // line returns the line of a file that has this value.
 func (r *setting) line(text string) string {
 	line := r.name + " = " + r.inFile(text)
-	if text == "" || r.notInFile {
+	if text == "" && r.byDefault == "" || r.notInFile {
 		return "#" + line
 	}
 	return line

@@ -7,13 +7,15 @@
 //	mediator device      is a device: makes its file, listens, reflects, chats, looks after the group
 //	mediator dev         runs mediator and chat server together, with devices to try them with
 //	mediator demo        shows on a server of its own what all this is for
+//	mediator config      checks, shows and explains the configuration of the server
 //	mediator bench       measures a server
 //	mediator version     tells which build this is
 //
 // # Where things stand
 //
-//   - settings.go is the one table of settings. Flags, MEDIATOR_… variables and the help text are made from it, and
-//     nothing else reads the environment for a setting.
+//   - settings.go is the one table of settings. Flags, MEDIATOR_… variables, the configuration file (setting_file.go), the
+//     help text and docs/configuration.md are made from it, and nothing else reads the environment for a setting.
+//   - reload.go puts other settings in place while the server runs: all or nothing.
 //   - serve.go runs the server: store, listeners, mediator.Server, in this order, and ends them in the other.
 //   - device_file.go is what a device keeps between two commands. One process at a time uses a device file; it is
 //     replaced as a whole, durably, before anything that depends on it leaves this machine.

@@ -170,13 +170,15 @@ func (src *sources) readFile() (*configFile, error) {
 	if !slices.Contains(src.audience, ofConfig) {
 		return nil, nil
 	}
-	switch v := src.value(rowInFile("config"), nil); {
-	case v.text != "":
-		return readConfigFile(v.text, true)
-	case v.from != fromTable:
-		return nil, nil // it was asked for
+	row, s := rowInFile("config"), newSettings()
+	v := src.value(row, nil)
+	if v.from == fromTable {
+		return readConfigFile(defaultConfigFile, false)
 	}
-	return readConfigFile(defaultConfigFile, false)
+	if err := row.set(s, v.text); err != nil || s.config == "" {
+		return nil, err
+	}
+	return readConfigFile(s.config, true)
 }
 
 // value returns the text of a setting that takes precedence. What a file says wrong is not in its values.
