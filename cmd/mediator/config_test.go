@@ -212,6 +212,7 @@ func FuzzConfigFile(f *testing.F) {
 	for _, broken := range brokenConfigs(f) {
 		f.Add(broken.config)
 	}
+	f.Add("listen = [\" 127.0.0.1:0\"]\n")
 	f.Add("upstream-pattern = \"\"\n")
 	f.Add("listen = [\"127.0.0.1:0\"]\nupstream = [\"4f=a.example:1\", \"5a=b.example:2\"]\ndata = '\\d\"'\nmax-connections = 0x_ff\n")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -145,6 +146,13 @@ func (r *setting) plain(text string) string {
 		if on, err := parseSwitch(text); err == nil {
 			return strconv.FormatBool(on)
 		}
+	}
+	if r.kind.isList() {
+		parts := strings.Split(text, ",")
+		for i := range parts {
+			parts[i] = strings.TrimSpace(parts[i])
+		}
+		return strings.Join(parts, ",")
 	}
 	return text
 }
