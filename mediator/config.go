@@ -73,6 +73,8 @@ func DefaultConfig() Config {
 		MaxAddressGroups:          60,
 		AddressGroupBurst:         60,
 
+		Front: Front{Header: XForwardedFor},
+
 		Chat: chatproxy.Config{Rate: 1 << 20},
 
 		Log: zerolog.Nop(),
