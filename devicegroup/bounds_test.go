@@ -216,6 +216,31 @@ func TestB21_TrimForgetsTheOldest(t *testing.T) {
 	}
 }
 
+// NextInMemory gives no message that would have to be fetched, and none that is behind such a one.
+func TestB24_NextInMemory(t *testing.T) {
+	s := newScene(t)
+	a, b := s.pair()
+	for i := range 4 {
+		a.reflects(text(i, 1000))
+		s.commit()
+	}
+	s.group.TailBytes()
+	s.group.Trim(s.group.TailBytes() / 2)
+	var out devicegroup.Output
+	s.group.NextInMemory(b.conn, &out)
+	if !out.Empty() || !s.group.Pending(b.conn) {
+		t.Errorf("%d messages from the store and %d from memory while the first two are in the store", len(out.Fetch), len(out.Ends))
+	}
+	s.group.Next(b.conn, &out)
+	if len(out.Fetch) != 2 {
+		t.Fatalf("%d messages from the store, want 2: what is in memory is remembered from the call before", len(out.Fetch))
+	}
+	s.group.NextInMemory(b.conn, &out)
+	if len(out.Fetch) != 0 || len(out.Ends) != 2 || s.group.Pending(b.conn) {
+		t.Errorf("%d messages from the store and %d from memory, want the last two from memory", len(out.Fetch), len(out.Ends))
+	}
+}
+
 // backlog is a device that comes back to a queue of some 2 MiB, and reads nothing yet.
 func backlog(s *scene) *device {
 	a, b := s.pair()

@@ -10,7 +10,7 @@ import (
 // Drained notes that everything Next had for c has been handed to its connection: the queue has run dry (B10).
 func (g *Group) Drained(now time.Time, c *Conn) {
 	g.now = now
-	if !g.has(c) || c.Dry() || !c.open || g.pending(c) {
+	if !g.has(c) || c.Dry() || !c.open || g.Pending(c) {
 		return
 	}
 	c.dry = true

@@ -112,6 +112,7 @@ type Output struct {
 
 	fetchNumbers []uint64
 	fetchSize    int
+	inMemory     bool // Fetch stays empty
 }
 
 // Reset empties o and keeps its memory.
@@ -160,6 +161,13 @@ func (g *Group) Next(c *Conn, out *Output) {
 	}
 }
 
+// NextInMemory is Next, but for what would have to be fetched and what is behind that.
+func (g *Group) NextInMemory(c *Conn, out *Output) {
+	out.inMemory = true
+	g.Next(c, out)
+	out.inMemory = false
+}
+
 // nextOfStream moves one frame of c's stream to out. It reports false if there is none that may go out in this flush.
 func (g *Group) nextOfStream(c *Conn, out *Output) bool {
 	item, waits := g.queue.Next(c.slot.cursor, c.cursor, g.visible)
@@ -175,6 +183,8 @@ func (g *Group) nextOfStream(c *Conn, out *Output) bool {
 		g.nextPlaced(c, out)
 		return true
 	case !waits:
+		return false
+	case item.Chunk.Data == nil && out.inMemory:
 		return false
 	case item.Chunk.Data == nil:
 		out.Fetch = append(out.Fetch, item.At)
@@ -208,8 +218,8 @@ func (g *Group) nextPlaced(c *Conn, out *Output) {
 	}
 }
 
-// pending says whether Next would give something for c.
-func (g *Group) pending(c *Conn) bool {
+// Pending says whether Next would give something for c.
+func (g *Group) Pending(c *Conn) bool {
 	if len(c.ahead.Ends) > 0 || c.closing != nil {
 		return true
 	}

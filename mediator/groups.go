@@ -18,6 +18,10 @@ type groups struct {
 	committer *reflect.Committer
 	alarms    *alarms
 
+	// committer
+	woken []*conn // by the store's answer for a group
+	out   devicegroup.Output
+
 	mu    sync.Mutex
 	inUse map[d2m.GroupID]*group
 }
@@ -247,6 +251,16 @@ func (g *group) next(c *conn, out *devicegroup.Output) {
 	g.countMemory()
 }
 
+// nextAtOnce is next for what is in memory. It reports whether anything is left.
+func (g *group) nextAtOnce(c *conn, out *devicegroup.Output) (left bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.core.NextInMemory(c.member, out)
+	c.unblock()
+	g.countMemory()
+	return c.core.Pending(c.member) || !c.member.Dry()
+}
+
 func (g *group) written(c *conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -316,7 +330,10 @@ func (gs *groups) tick(id d2m.GroupID) {
 func (g *group) settle() { g.settleOf(g.core) }
 
 // settleOf is settle for a core that may have failed meanwhile.
-func (g *group) settleOf(core *devicegroup.Group) {
+func (g *group) settleOf(core *devicegroup.Group) { g.settleWith(core, (*conn).wake) }
+
+// settleWith is settleOf with another way to wake a connection. g.mu is held.
+func (g *group) settleWith(core *devicegroup.Group, wake func(*conn)) {
 	s := g.groups.server
 	woken := core.Woken()
 	for _, member := range woken {
@@ -327,7 +344,7 @@ func (g *group) settleOf(core *devicegroup.Group) {
 	for _, member := range woken {
 		c := member.Handle.(*conn)
 		c.unblock()
-		c.wake()
+		wake(c)
 	}
 	for _, notice := range core.Notices() {
 		s.logNotice(g.id, notice)
@@ -416,12 +433,22 @@ func (g *group) Committed(b *reflect.Batch, err error) {
 	core := g.flight
 	g.flight = nil
 	core.Committed(time.Now(), b, err)
-	g.settleOf(core)
+	g.settleWith(core, func(c *conn) { g.groups.woken = append(g.groups.woken, c) })
 	if err == nil && b.Erase {
 		g.forgot(nil)
 	}
 	g.mu.Unlock()
+	g.groups.writeWoken()
 	g.rest()
+}
+
+// writeWoken sends what a commit has made visible.
+func (gs *groups) writeWoken() {
+	for _, c := range gs.woken {
+		c.writeAtOnce(&gs.out)
+	}
+	clear(gs.woken)
+	gs.woken = gs.woken[:0]
 }
 
 // rest gives the group up if this was all that it was kept for.

@@ -70,6 +70,21 @@ func (c *conn) write() {
 	}
 }
 
+// writeAtOnce writes what its group has for the device, as far as it is in memory and the kernel takes it at once, if the
+// writer has no work: to start a writer costs more than all else. out is for its use.
+func (c *conn) writeAtOnce(out *devicegroup.Output) {
+	if c.becomeWriter() {
+		c.resign(!c.informed || !c.passStream(out))
+	}
+}
+
+// passStream says whether nothing is left to be done.
+func (c *conn) passStream(out *devicegroup.Output) bool {
+	c.out.collect()
+	left := c.group.nextAtOnce(c, out)
+	return c.sendFrames(&out.Frames) && c.out.tryFlush() && !left
+}
+
 // takeTurn says whether there may be something to write; if not, the writer has to stop.
 func (c *conn) takeTurn() bool {
 	c.mu.Lock()
