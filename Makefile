@@ -42,6 +42,7 @@ integration: compare-packages ## run the tests that need root, strace, microsock
 	done
 	$(GO) test -count=1 -tags integration -parallel 16 ./internal/integration ./internal/powercut
 	$(GO) test -count=1 -tags integration -run Attack ./mediator ./internal/hostile
+	$(GO) -C internal/acmetest test -count=1 ./...
 
 powercut: ## cut the power of the store for MINUTES, SELECTIONS at each sync; it needs strace
 	$(GO) test ./internal/powercut -tags integration -run 'TestPowerCut$$' -count=1 -v -timeout 24h \

@@ -154,14 +154,14 @@ func (a *ACME) order(ctx context.Context, client *acme.Client, key crypto.Signer
 			return nil, err
 		}
 	}
-	if order, err = client.WaitOrder(ctx, order.URI); err != nil {
+	if _, err = client.WaitOrder(ctx, order.URI); err != nil {
 		return nil, fmt.Errorf("order: %w", err)
 	}
 	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: a.config.Domains}, key)
 	if err != nil {
 		return nil, err
 	}
-	chain, _, err := client.CreateOrderCert(ctx, order.FinalizeURL, request, true)
+	chain, _, err := client.CreateCertFromOrder(ctx, order, request, true)
 	if err != nil {
 		return nil, fmt.Errorf("order: %w", err)
 	}
