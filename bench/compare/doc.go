@@ -2,7 +2,7 @@
 // machine, and writes a table in Markdown:
 //
 //	make compare-packages                                install the Debian packages that are compared with
-//	make compare                                         everything, five rounds; it takes about an hour
+//	make compare                                         everything, five rounds; it takes half an hour
 //	cd bench/compare && go run . --list                  what there is
 //	cd bench/compare && go run . --only window32 --rounds 3 --out table.md
 //

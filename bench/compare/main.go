@@ -32,7 +32,7 @@ func parseFlags() (options, error) {
 	var o options
 	var only string
 	flag.IntVar(&o.Rounds, "rounds", 5, "how often each contestant has its turn, from 1")
-	flag.DurationVar(&o.Duration, "duration", 5*time.Second, "how long a turn measures, from 100ms")
+	flag.DurationVar(&o.Duration, "duration", 3*time.Second, "how long a turn measures, from 100ms")
 	flag.IntVar(&o.Groups, "groups", 200, "groups of three devices, 1 to 5000")
 	flag.IntVar(&o.Size, "size", 300, "bytes of a message, 64 to 65536")
 	flag.StringVar(&o.Dir, "dir", os.TempDir(), "where files are written: on the disk to be measured")
@@ -41,6 +41,7 @@ func parseFlags() (options, error) {
 	flag.BoolVar(&o.json, "json", false, "write JSON instead of Markdown")
 	flag.StringVar(&o.mediator, "mediator", "", "this server's program; empty: built from the source of this directory's repository")
 	flag.BoolVar(&o.list, "list", false, "list rows and contestants, and end")
+	flag.Usage = usage
 	flag.Parse()
 	if only != "" {
 		o.Only = strings.Split(only, ",")
@@ -58,6 +59,20 @@ func parseFlags() (options, error) {
 		return o, fmt.Errorf("--size %d: want 64 to 65536", o.Size)
 	}
 	return o, nil
+}
+
+// usage explains the program.
+func usage() {
+	fmt.Fprint(flag.CommandLine.Output(), `Measures this server beside what people would build it from, in turn, and writes a table in Markdown. It runs in the
+directory bench/compare, and says what has to be installed.
+
+  go run .                                       everything, five rounds: about half an hour
+  go run . --list                                rows, and who takes part in them
+  go run . --only window32 --rounds 3            one row
+  go run . --only '*/mediator,*/redis-*' --json  some contestants of all rows
+
+`)
+	flag.PrintDefaults()
 }
 
 func main() {

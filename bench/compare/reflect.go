@@ -32,7 +32,8 @@ func (w reflectWork) workload(o options) load.Workload {
 func reflectFigures(r load.Result) figures {
 	return figures{
 		rate.key:       r.Rate(),
-		cpu.key:        r.CPUPer100k(),
+		cpu.key:        r.Per100k(r.CPU),
+		loadCPU:        r.Per100k(r.LoadCPU),
 		ackLatency.key: float64(r.Latency.Quantile(0.5)) / float64(time.Microsecond),
 	}
 }

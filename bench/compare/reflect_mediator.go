@@ -44,6 +44,7 @@ func mediatorReflect(w reflectWork, more ...string) func(run) (figures, error) {
 			AckedPerSecond     float64  `json:"acked_per_s"`
 			DeliveredPerSecond float64  `json:"delivered_per_s"`
 			CPU                *float64 `json:"server_cpu_s_per_100000"`
+			LoadCPU            *float64 `json:"load_cpu_s_per_100000"`
 			AckLatency         struct {
 				P50 float64 `json:"p50_us"`
 			} `json:"ack_latency"`
@@ -58,6 +59,9 @@ func mediatorReflect(w reflectWork, more ...string) func(run) (figures, error) {
 		}
 		if result.CPU != nil {
 			f[cpu.key] = *result.CPU
+		}
+		if result.LoadCPU != nil {
+			f[loadCPU] = *result.LoadCPU
 		}
 		return f, nil
 	}

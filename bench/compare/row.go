@@ -19,6 +19,9 @@ var (
 	ackLatency = metric{"latency_p50_us", "p50, µs"}
 )
 
+// loadCPU is a figure that is in JSON alone: what the load generator costs shows whether the contestants are driven alike.
+const loadCPU = "load_cpu_s_per_100000"
+
 // figures are what a run of a contestant shows, by the key of the metric.
 type figures map[string]float64
 

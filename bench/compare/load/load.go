@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -79,14 +80,15 @@ type Result struct {
 	Messages int64         // acknowledged to their senders, and received by both others
 	Elapsed  time.Duration // until the last was received
 	CPU      time.Duration // of the broker, its children included
+	LoadCPU  time.Duration // of this process
 	Latency  Histogram     // from the write of a message to its acknowledgement
 }
 
 // Rate is messages per second.
 func (r Result) Rate() float64 { return float64(r.Messages) / r.Elapsed.Seconds() }
 
-// CPUPer100k is seconds of the broker's CPU per 100,000 messages.
-func (r Result) CPUPer100k() float64 { return r.CPU.Seconds() * 100_000 / float64(r.Messages) }
+// Per100k is how many seconds of a CPU time fall on 100,000 messages.
+func (r Result) Per100k(d time.Duration) float64 { return d.Seconds() * 100_000 / float64(r.Messages) }
 
 // Run connects the devices, warms up and measures. cpu returns the broker's CPU time until now.
 func (w Workload) Run(ctx context.Context, b Broker, cpu func() (time.Duration, error)) (Result, error) {
@@ -104,13 +106,24 @@ func (w Workload) Run(ctx context.Context, b Broker, cpu func() (time.Duration, 
 	if err != nil {
 		return Result{}, err
 	}
+	ownBefore := ownCPU()
 	result, err := r.phase(ctx, w.Duration)
 	if err != nil {
 		return Result{}, err
 	}
+	result.LoadCPU = ownCPU() - ownBefore
 	after, err := cpu()
 	result.CPU = after - before
 	return result, err
+}
+
+// ownCPU returns the CPU time of this process.
+func ownCPU() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic(err) // the arguments are right
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // run is one run of a workload.

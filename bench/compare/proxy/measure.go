@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -74,7 +75,7 @@ func (r *Result) roundTrips(c net.Conn, warmUp, duration time.Duration) error {
 		began = now
 	}
 	if !bytes.Equal(back, frame) {
-		return fmt.Errorf("frame: has come back with another content")
+		return errors.New("frame: has come back with another content")
 	}
 	return nil
 }
@@ -83,11 +84,10 @@ func (r *Result) roundTrips(c net.Conn, warmUp, duration time.Duration) error {
 func up(c net.Conn, chat *Chat, warmUp, duration time.Duration) (perSecond float64, err error) {
 	frame := make([]byte, throughputSize)
 	start := time.Now()
-	var from time.Time
-	var before int64
+	from, warm, before := start, false, chat.Sunk()
 	for now := start; now.Sub(start) < warmUp+duration; now = time.Now() {
-		if from.IsZero() && now.Sub(start) >= warmUp {
-			from, before = now, chat.Sunk()
+		if !warm && now.Sub(start) >= warmUp {
+			from, warm, before = now, true, chat.Sunk()
 		}
 		if _, err := c.Write(frame); err != nil {
 			return 0, err
@@ -100,17 +100,16 @@ func up(c net.Conn, chat *Chat, warmUp, duration time.Duration) (perSecond float
 func down(c net.Conn, warmUp, duration time.Duration) (perSecond float64, err error) {
 	buffer := make([]byte, 32<<10)
 	start := time.Now()
-	var from time.Time
-	var count int64
+	from, warm, count := start, false, 0
 	for now := start; now.Sub(start) < warmUp+duration; now = time.Now() {
-		if from.IsZero() && now.Sub(start) >= warmUp {
-			from, count = now, 0
+		if !warm && now.Sub(start) >= warmUp {
+			from, warm, count = now, true, 0
 		}
 		n, err := c.Read(buffer)
 		if err != nil {
 			return 0, err
 		}
-		count += int64(n)
+		count += n
 	}
 	return float64(count) / time.Since(from).Seconds(), nil
 }

@@ -46,9 +46,7 @@ func (b *Broker) Sender(group int) (load.Sender, error) {
 	}
 	s := &sender{conn: c, message: make([]byte, b.Size)}
 	for device := range b.streams() {
-		head := appendCommand(nil, "XADD", b.stream(group, device), "*", "m")
-		head[1]++ // one word more, the message
-		s.heads = append(s.heads, head)
+		s.heads = append(s.heads, appendCommand(nil, 1, "XADD", b.stream(group, device), "*", "m"))
 	}
 	return s, nil
 }

@@ -16,10 +16,7 @@ func (b *Broker) Receiver(group, device int) (load.Receiver, error) {
 	r := &receiver{conn: c, mapping: b.Mapping, single: b.SingleAcks, stream: b.stream(group, device), device: strconv.Itoa(device)}
 	if r.mapping == Cursor {
 		r.cursors = fmt.Sprintf("cursors:%d", group)
-		if _, err := r.Write(appendCommand(nil, "HSET", r.cursors, r.device, id{}.String())); err != nil {
-			return nil, err
-		}
-		if _, err := r.integer(); err != nil {
+		if _, err := r.Write(r.appendAck(nil, id{})); err != nil {
 			return nil, err
 		}
 	}
@@ -48,7 +45,8 @@ type receiver struct {
 
 // appendRead appends the command that waits for the next messages.
 func (r *receiver) appendRead(b []byte) []byte {
-	return appendCommand(b, "XREAD", "COUNT", "1000", "BLOCK", "0", "STREAMS", r.stream, r.last.String())
+	b = appendCommand(b, 1, "XREAD", "COUNT", "1000", "BLOCK", "0", "STREAMS", r.stream)
+	return appendID(b, r.last)
 }
 
 // Receive reads the answer to XREAD, acknowledges, and asks for more.
@@ -88,23 +86,23 @@ func (r *receiver) acknowledge() error {
 func (r *receiver) appendAck(b []byte, read ...id) []byte {
 	r.answers++
 	if r.mapping == Cursor {
-		return appendCommand(b, "HSET", r.cursors, r.device, read[len(read)-1].String())
+		return appendID(appendCommand(b, 1, "HSET", r.cursors, r.device), read[len(read)-1])
 	}
-	words := []string{"XDEL", r.stream}
+	b = appendCommand(b, len(read), "XDEL", r.stream)
 	for _, id := range read {
-		words = append(words, id.String())
+		b = appendID(b, id)
 	}
-	return appendCommand(b, words...)
+	return b
 }
 
 // trim deletes what all devices have read, as far as is known, and asks what they have read by now.
 func (r *receiver) trim() {
 	if r.trimmed.before(r.lowest) {
-		r.out = appendCommand(r.out, "XTRIM", r.stream, "MINID", r.lowest.next().String())
+		r.out = appendID(appendCommand(r.out, 1, "XTRIM", r.stream, "MINID"), r.lowest.next())
 		r.trimmed = r.lowest
 		r.answers++
 	}
-	r.out = appendCommand(r.out, "HVALS", r.cursors)
+	r.out = appendCommand(r.out, 0, "HVALS", r.cursors)
 	r.behind = true
 }
 

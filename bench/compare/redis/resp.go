@@ -2,12 +2,10 @@ package redis
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
-	"strings"
 
 	"openmediator/bench/compare/load"
 )
@@ -30,10 +28,10 @@ func dial(address string) (*conn, error) {
 	return &conn{Conn: c, r: bufio.NewReaderSize(c, bufferSize)}, nil
 }
 
-// appendCommand appends a command.
-func appendCommand(b []byte, words ...string) []byte {
+// appendCommand appends a command. more is how many words will be appended behind it.
+func appendCommand(b []byte, more int, words ...string) []byte {
 	b = append(b, '*')
-	b = strconv.AppendInt(b, int64(len(words)), 10)
+	b = strconv.AppendInt(b, int64(len(words)+more), 10)
 	b = append(b, "\r\n"...)
 	for _, word := range words {
 		b = appendBulk(b, word)
@@ -118,16 +116,25 @@ func (i id) before(other id) bool {
 
 func (i id) next() id { return id{i.milliseconds, i.sequence + 1} }
 
-func (i id) String() string {
-	return strconv.FormatUint(i.milliseconds, 10) + "-" + strconv.FormatUint(i.sequence, 10)
+// appendID appends an id as a word of a command.
+func appendID(b []byte, i id) []byte {
+	var text [2*20 + 1]byte
+	digits := strconv.AppendUint(text[:0], i.milliseconds, 10)
+	digits = append(digits, '-')
+	return appendBulk(b, strconv.AppendUint(digits, i.sequence, 10))
 }
 
-func parseID(text []byte) (id, error) {
-	before, after, ok := strings.Cut(string(text), "-")
-	milliseconds, err := strconv.ParseUint(before, 10, 64)
-	sequence, err2 := strconv.ParseUint(after, 10, 64)
-	if err = errors.Join(err, err2); !ok || err != nil {
-		return id{}, fmt.Errorf("redis: has id %q, want MILLISECONDS-SEQUENCE", text)
+func parseID(text []byte) (i id, err error) {
+	number := &i.milliseconds
+	for at, c := range text {
+		switch {
+		case c >= '0' && c <= '9':
+			*number = 10**number + uint64(c-'0')
+		case c == '-' && at > 0 && number == &i.milliseconds:
+			number = &i.sequence
+		default:
+			return id{}, fmt.Errorf("redis: has id %q, want MILLISECONDS-SEQUENCE", text)
+		}
 	}
-	return id{milliseconds, sequence}, nil
+	return i, nil
 }
