@@ -204,3 +204,31 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+func TestNothingIsAllocatedPerMessage(t *testing.T) {
+	const messages = 100
+	content := []byte("content")
+	r := &reflecting{Reflect: Reflect{Size: MinSize + len(content), Window: messages}, fleet: (&Server{}).newFleet(t.Context())}
+	defer r.fail(nil)
+	var acks, reflected []byte
+	for i := range byte(messages) {
+		acks = append(acks, serverMessage(d2m.ReflectAck{ID: d2m.ReflectID(i)})...)
+		envelope := append(append([]byte{i}, make([]byte, MinSize-1)...), content...)
+		reflected = append(reflected, serverMessage(d2m.Reflected{Envelope: envelope})...)
+	}
+	s := r.newSender(connWith(acks), &r.tallies[0], content, 0)
+	receiver := &receiver{reflecting: r, c: connWith(reflected), tally: &r.tallies[0], content: content}
+	allocated := testing.AllocsPerRun(10, func() {
+		s.sent, s.acked, s.c.begin = 0, 0, 0
+		receiver.number, receiver.acks, receiver.c.begin = 0, receiver.acks[:0], 0
+		if s.take(0) != messages {
+			t.Error("window is not filled")
+		}
+		if err := errors.Join(s.receive(), receiver.receive()); err != nil {
+			t.Error(err)
+		}
+	})
+	if allocated > 0 {
+		t.Errorf("%v allocations for %d messages", allocated, messages)
+	}
+}
