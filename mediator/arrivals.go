@@ -5,18 +5,23 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"slices"
 	"sync"
 )
 
 const (
 	trickleSize = 512      // that is read at a time from an idle connection, bytes
 	burstSize   = 16 << 10 // and from one on which much arrives
+	floodSize   = 64 << 10 // and from one on which that is not enough
 
 	maxHeaderSize = 14 // of a frame
 	maskBit       = 0x80
 )
 
-var bursts = sync.Pool{New: func() any { b := make([]byte, burstSize); return &b }}
+var (
+	bursts = sync.Pool{New: func() any { b := make([]byte, burstSize); return &b }}
+	floods = sync.Pool{New: func() any { b := make([]byte, floodSize); return &b }}
+)
 
 // arrivals is the reading half of an outbox: what has been read from the socket, in large pieces when much arrives, and is
 // not taken yet. Two take it. Messages that have arrived whole, as one frame, are cut out by nextMessage; nearly all of a
@@ -28,10 +33,10 @@ type arrivals struct {
 
 	reading chan struct{} // holds a token while somebody reads: the library's Close does so, too
 	trickle [trickleSize]byte
-	burst   *[]byte // from the pool, or nil
-	ahead   []byte  // read and not yet taken: a part of trickle or burst
-	more    bool    // the last read was full: there may be more at once
-	failed  error   // how reading ended
+	burst   *[]byte    // from a pool, or nil
+	larger  *sync.Pool // the last read was full, there may be more at once: where to get a larger buffer; or nil
+	ahead   []byte     // read and not yet taken: a part of trickle or burst
+	failed  error      // how reading ended
 	header  [maxHeaderSize]byte
 	taken   int   // how much of a frame's header the library has got
 	left    int64 // of the frame's payload it has not
@@ -69,15 +74,35 @@ func (o *outbox) nextMessage(limit int) *message {
 	if o.taken > 0 || o.left > 0 || o.arrive() != nil {
 		return nil
 	}
-	size, payload := frameHeader(o.ahead[:min(len(o.ahead), maxHeaderSize)])
-	if o.ahead[0] != binaryFrame || payload > int64(limit) || int64(len(o.ahead)-size) < payload || o.ahead[1]&maskBit == 0 {
+	size, end := o.messageAhead(limit)
+	if end == 0 {
 		return nil
 	}
-	end := size + int(payload)
 	m := getMessage()
 	m.data = appendUnmasked(m.data, o.ahead[size:end], o.ahead[size-4:size])
 	o.took(end)
 	return m
+}
+
+// holdsMessage says whether nextMessage would return one without waiting.
+func (o *outbox) holdsMessage(limit int) bool {
+	o.reading <- struct{}{}
+	defer func() { <-o.reading }()
+	if o.taken > 0 || o.left > 0 || len(o.ahead) == 0 {
+		return false
+	}
+	_, end := o.messageAhead(limit)
+	return end > 0
+}
+
+// messageAhead returns the size of the header of the frame ahead, and where the frame ends, if nextMessage takes it. What is
+// ahead must not be empty.
+func (o *outbox) messageAhead(limit int) (header, end int) {
+	header, payload := frameHeader(o.ahead[:min(len(o.ahead), maxHeaderSize)])
+	if o.ahead[0] != binaryFrame || payload > int64(limit) || int64(len(o.ahead)-header) < payload || o.ahead[1]&maskBit == 0 {
+		return 0, 0
+	}
+	return header, header + int(payload)
 }
 
 // frameHeader returns how many bytes the header of a frame has (RFC 6455, 5.2), as far as its beginning says: at least
@@ -111,14 +136,16 @@ func frameHeader(b []byte) (size int, payload int64) {
 }
 
 func appendUnmasked(to, payload, key []byte) []byte {
-	var pad [64]byte
-	for i := range pad {
-		pad[i] = key[i%4]
+	var room [512]byte
+	pad := room[:min(len(room), (len(payload)+3)&^3)]
+	for filled := copy(pad, key); filled < len(pad); {
+		filled += copy(pad[filled:], pad[:filled])
 	}
 	start := len(to)
-	to = append(to, payload...)
+	to = slices.Grow(to, len(payload))[:start+len(payload)]
 	for rest := to[start:]; len(rest) > 0; {
-		rest = rest[subtle.XORBytes(rest, rest, pad[:]):]
+		n := subtle.XORBytes(rest, payload, pad)
+		rest, payload = rest[n:], payload[n:]
 	}
 	return to
 }
@@ -133,15 +160,21 @@ func (o *outbox) arrive() error {
 	}
 	o.waitForSpace()
 	buffer := o.trickle[:]
-	if o.more {
-		o.burst = bursts.Get().(*[]byte)
+	if o.larger != nil {
+		o.burst = o.larger.Get().(*[]byte)
 		buffer = *o.burst
 	}
 	n, err := 0, error(nil)
 	for n == 0 && err == nil { // a pipe gives nothing when nothing was written
 		n, err = o.Conn.Read(buffer)
 	}
-	o.ahead, o.more = buffer[:n], n == len(buffer)
+	o.ahead, o.larger = buffer[:n], nil
+	if n == len(buffer) {
+		o.larger = &floods
+		if n == trickleSize {
+			o.larger = &bursts
+		}
+	}
 	if n == 0 {
 		o.failed = endedEarly(err)
 		o.took(0)
@@ -153,7 +186,11 @@ func (o *outbox) arrive() error {
 func (o *outbox) took(n int) {
 	o.ahead = o.ahead[n:]
 	if len(o.ahead) == 0 && o.burst != nil {
-		bursts.Put(o.burst)
+		if len(*o.burst) == floodSize {
+			floods.Put(o.burst)
+		} else {
+			bursts.Put(o.burst)
+		}
 		o.burst, o.ahead = nil, nil
 	}
 }

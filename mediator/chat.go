@@ -10,7 +10,11 @@ import (
 	"openmediator/devicegroup"
 )
 
-// proxy takes bytes for the chat server. It waits while that is slow (B38).
+// maxGathered is how many bytes for the chat server are gathered, before they are sent in one piece.
+const maxGathered = 64 << 10
+
+// proxy takes bytes for the chat server. They are sent with those behind them, as far as these have arrived already; while the
+// chat server is slow it waits (B38).
 func (c *conn) proxy(data []byte) error {
 	if len(data) == 0 {
 		return nil
@@ -20,10 +24,30 @@ func (c *conn) proxy(data []byte) error {
 		c.end(devicegroup.Close{Code: d2m.CloseChatServerUnreachable, Reason: err.Error()})
 		return nil
 	}
-	if session != nil {
-		session.Send(data)
+	if session == nil {
+		return nil
 	}
+	if c.gathered != nil && len(c.gathered.data)+len(data) > maxGathered {
+		c.sendGathered()
+	}
+	if c.gathered == nil {
+		c.gathered = getMessage()
+	}
+	c.gathered.data = append(c.gathered.data, data...)
 	return nil
+}
+
+// sendGathered sends what has been gathered to the chat server. It comes before all that may wait for something else.
+func (c *conn) sendGathered() {
+	if c.gathered == nil {
+		return
+	}
+	c.mu.Lock()
+	session := c.chat
+	c.mu.Unlock()
+	session.Send(c.gathered.data)
+	putMessage(c.gathered)
+	c.gathered = nil
 }
 
 // chatSession returns the connection's session with the chat server, which is opened by the first byte (B35), or nil if

@@ -469,6 +469,44 @@ func TestB38_ChatOvertakesTheQueue(t *testing.T) {
 	})
 }
 
+// What has arrived together goes to the chat server in one piece, and waits for nothing that comes behind it.
+func TestB35_WhatHasArrivedTogetherGoesTogether(t *testing.T) {
+	proxy := func(data string) []byte { return appendMessages(nil, d2m.Proxy{Data: []byte(data)}) }
+	half := proxy("never whole")[:9]
+	for name, c := range map[string]struct {
+		input []byte
+		want  []string
+	}{
+		"alone":                     {bytes.Join([][]byte{proxy("one"), proxy("two"), proxy("three")}, nil), []string{"onetwothree"}},
+		"before half a message":     {bytes.Join([][]byte{proxy("one"), proxy("two"), half}, nil), []string{"onetwo"}},
+		"around a ping":             {bytes.Join([][]byte{proxy("one"), appendFrame(nil, fin|opPing, nil), proxy("two")}, nil), []string{"one", "two"}},
+		"around another message":    {bytes.Join([][]byte{proxy("one"), appendMessages(nil, d2m.GetDevicesInfo{}), proxy("two")}, nil), []string{"one", "two"}},
+		"before what is malformed":  {bytes.Join([][]byte{proxy("one"), appendFrame(nil, fin|opBinary, []byte{0xff, 0, 0, 0})}, nil), []string{"one"}},
+		"before what is no message": {bytes.Join([][]byte{proxy("one"), appendFrame(nil, 0x70, nil)}, nil), []string{"one"}},
+		"with an empty one":         {bytes.Join([][]byte{proxy("one"), proxy(""), proxy("two")}, nil), []string{"onetwo"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				u := newUpstream()
+				s := startWithChat(t, listen.NewPipe(), u)
+				w := s.loginWire(newIdentity(t), 1, d2m.SlotNew)
+				w.message(d2m.Proxy{Data: []byte("x")})
+				chat := <-u.conns
+				readExactly(t, chat, 1)
+				w.write(c.input)
+				w.listen()
+				buffer := make([]byte, 100)
+				for _, want := range c.want {
+					if n, err := chat.Read(buffer); err != nil || string(buffer[:n]) != want {
+						t.Errorf("chat server reads %q, %v, want %q", buffer[:n], err, want)
+					}
+				}
+				chat.Close()
+			})
+		})
+	}
+}
+
 // A device that is slow gets all the same all that the chat server has sent, in order, through real sockets that fill up.
 func TestB38_SlowDeviceGetsAll(t *testing.T) {
 	l := listen.TCP(t)

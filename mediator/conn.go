@@ -32,6 +32,7 @@ type conn struct {
 	held     heldBack      // Proxy from before the registration
 	base     string        // of the path, until the Access has seen it; kept by what may still have an invitation
 	reading  unfinished
+	gathered *message // for the chat server, and not sent yet; or nil
 
 	// reader; fixed once registered is set
 	group  *group
@@ -67,6 +68,7 @@ type conn struct {
 // run reads the connection until it ends. It is the reader.
 func (c *conn) run() {
 	ended := c.serve()
+	c.sendGathered() // is there still if what was behind it went to the writer, which closes
 	c.leave()
 	c.finish(ended)
 	c.part()
@@ -128,6 +130,9 @@ func (c *conn) read() (*message, error) {
 	limit := d2m.MaxMessageSize
 	if c.member == nil {
 		limit = d2m.MaxPreauthSize
+	}
+	if c.gathered != nil && !c.out.holdsMessage(limit) {
+		c.sendGathered()
 	}
 	if m := c.out.nextMessage(limit); m != nil {
 		return m, nil
@@ -195,6 +200,7 @@ func (c *conn) handle(m *message) error {
 	if kind, payload, err := d2m.Split(m.data); err == nil && kind == d2m.TypeProxy {
 		return c.proxy(payload)
 	}
+	c.sendGathered()
 	c.group.receive(c, m.data)
 	return nil
 }
