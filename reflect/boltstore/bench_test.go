@@ -57,6 +57,17 @@ func (p *producer) Committed(b *reflect.Batch, err error) {
 	p.committer.Add(p)
 }
 
+// gate holds a committer until all producers wait. Without it some would be committed by themselves, and ever after.
+type gate struct{ reached, open chan struct{} }
+
+func (g gate) Seal() *reflect.Batch {
+	close(g.reached)
+	<-g.open
+	return nil
+}
+
+func (g gate) Committed(*reflect.Batch, error) {}
+
 // drive stores so many messages, with so many producers waiting at any time, and returns how long that took.
 func drive(b *testing.B, store reflect.Store, producers []*producer, messages int) time.Duration {
 	b.Helper()
@@ -64,11 +75,15 @@ func drive(b *testing.B, store reflect.Store, producers []*producer, messages in
 	committer := reflect.NewCommitter(store)
 	defer committer.Close()
 	end.Add(len(producers))
-	start := time.Now()
+	g := gate{make(chan struct{}), make(chan struct{})}
+	committer.Add(g)
+	<-g.reached
 	for _, p := range producers {
 		p.committer, p.end, p.left, p.fail = committer, &end, max(1, messages/len(producers)), func(err error) { b.Error(err) }
 		committer.Add(p)
 	}
+	start := time.Now()
+	close(g.open)
 	end.Wait()
 	return time.Since(start)
 }
