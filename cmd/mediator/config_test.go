@@ -73,6 +73,24 @@ func TestConfigDocument(t *testing.T) {
 	}
 }
 
+// TestConfigDocumentCommands runs the commands of docs/configuration.md beside the file that it shows.
+func TestConfigDocumentCommands(t *testing.T) {
+	document := configurationDocument()
+	_, rest, _ := strings.Cut(document, "```toml\n")
+	file, rest, _ := strings.Cut(rest, "```")
+	_, rest, _ = strings.Cut(rest, "```sh\n")
+	commands, _, _ := strings.Cut(rest, "```")
+	s := newShell(t)
+	writeFile(t, s.path("mediator.toml"), strings.NewReplacer("8440", "0", "/run/mediator", s.home).Replace(file))
+	lines := strings.Split(strings.TrimSpace(commands), "\n")
+	for _, line := range lines {
+		s.must(readmeArguments(t, line)...)
+	}
+	if len(lines) != 3 {
+		t.Errorf("the commands are %q", lines)
+	}
+}
+
 // TestDefaultsFitASmallServer: what is kept in memory besides the connections is bounded by settings, whose defaults leave
 // room on a server with 1 GiB.
 func TestDefaultsFitASmallServer(t *testing.T) {
