@@ -95,8 +95,9 @@ func (c *conn) serve() error {
 	for {
 		message, err := c.read()
 		if err == nil {
+			stranger := c.member == nil
 			err = c.handle(message)
-			if c.member != nil {
+			if stranger && c.member != nil {
 				timeout.Stop()
 			}
 		}
