@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,13 +21,31 @@ import (
 
 // fakeIssuer makes certificates for three hours, of which one is over.
 type fakeIssuer struct {
-	t       testing.TB
-	names   []string
+	t     testing.TB
+	names []string
+
+	mu      sync.Mutex
 	failure error
 	asked   []time.Time
 }
 
+// fail makes it fail from now on; nil: no more.
+func (f *fakeIssuer) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failure = err
+}
+
+// attempts are the times at which it was asked.
+func (f *fakeIssuer) attempts() []time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.asked)
+}
+
 func (f *fakeIssuer) issue(_ context.Context, key crypto.Signer) (*tls.Certificate, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
 	if f.failure != nil {
 		return nil, f.failure
@@ -97,7 +117,7 @@ func TestRotation(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := PinOf(o.current.Load().Leaf)
-		f.failure = errors.New("authority: is away")
+		f.fail(errors.New("authority: is away"))
 		if err := (&Keys{o.keys.dir}).Rotate(); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +125,7 @@ func TestRotation(t *testing.T) {
 		if PinOf(o.current.Load().Leaf) != before {
 			t.Error("the old certificate is not used until there is another one")
 		}
-		f.failure = nil
+		f.fail(nil)
 		o.Reload()
 		synctest.Wait()
 		if got := PinOf(o.current.Load().Leaf); got != PinOfKey(next) || got == before {
@@ -125,26 +145,26 @@ func TestFailuresAreNotRepeatedFast(t *testing.T) {
 			t.Error("there is a certificate")
 		}
 		time.Sleep(24 * time.Hour)
-		if n := len(f.asked); n < 8 || n > 10 {
+		if n := len(f.attempts()); n < 8 || n > 10 {
 			t.Errorf("%d attempts in a day", n)
 		}
 		for i, want := range []time.Duration{time.Minute, 4 * time.Minute, 16 * time.Minute, 64 * time.Minute, 4 * time.Hour, 4 * time.Hour} {
-			if got := f.asked[i+1].Sub(f.asked[i]); got < want || got > want+watchInterval {
+			if got := f.attempts()[i+1].Sub(f.attempts()[i]); got < want || got > want+watchInterval {
 				t.Errorf("attempt %d came after %v, want %v", i+1, got, want)
 			}
 		}
-		if text := log.take(); !strings.Contains(text, "authority: is away") || strings.Count(text, "\n") != len(f.asked) {
+		if text := log.take(); !strings.Contains(text, "authority: is away") || strings.Count(text, "\n") != len(f.attempts()) {
 			t.Errorf("log: %s", text)
 		}
-		f.failure = &acme.Error{ProblemType: "urn:ietf:params:acme:error:rateLimited", Header: map[string][]string{"Retry-After": {"86400"}}}
+		f.fail(&acme.Error{ProblemType: "urn:ietf:params:acme:error:rateLimited", Header: map[string][]string{"Retry-After": {"86400"}}})
 		o.Reload()
 		synctest.Wait()
-		n := len(f.asked)
+		n := len(f.attempts())
 		time.Sleep(24*time.Hour - time.Minute)
-		if len(f.asked) != n {
+		if len(f.attempts()) != n {
 			t.Error("the authority said to wait for a day")
 		}
-		f.failure = nil
+		f.fail(nil)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if o.current.Load() == nil {
@@ -162,8 +182,8 @@ func TestDamagedKeyIsNotReplaced(t *testing.T) {
 		time.Sleep(100 * time.Minute)
 		synctest.Wait()
 		text := log.take()
-		if strings.Count(text, "\n") != 1 || !strings.Contains(text, "restore it from a backup") || len(f.asked) != 1 {
-			t.Errorf("%d attempts, log: %s", len(f.asked), text)
+		if strings.Count(text, "\n") != 1 || !strings.Contains(text, "restore it from a backup") || len(f.attempts()) != 1 {
+			t.Errorf("%d attempts, log: %s", len(f.attempts()), text)
 		}
 	})
 }
