@@ -101,11 +101,13 @@ func startGated(t testing.TB, g *gate, store reflect.Store) *testServer {
 	return s
 }
 
-// ended reads up to the end and returns how the server closed.
+// ended reads up to the end, which has to come within a minute, and returns how the server closed.
 func (d *device) ended() (code d2m.CloseCode, reason string) {
 	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	for {
-		if _, _, err := d.ws.Read(context.Background()); err != nil {
+		if _, _, err := d.ws.Read(ctx); err != nil {
 			var closed websocket.CloseError
 			errors.As(err, &closed)
 			return d2m.CloseCode(closed.Code), closed.Reason
