@@ -195,3 +195,38 @@ func TestB43_ForgetWhenTheStoreFails(t *testing.T) {
 		}
 	})
 }
+
+// Forget waits for its own commit, not for one that was under way.
+func TestB34_ForgetBehindACommit(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		id := newIdentity(t)
+		a, _ := s.login(id, 1, d2m.SlotNew)
+		expect[d2m.RolePromotedToLeader](a.device)
+		synctest.Wait()
+		step := make(chan struct{})
+		s.memory().Fail(func(op memstore.Op, _ d2m.GroupID) error {
+			if op == memstore.OpCommit {
+				<-step
+			}
+			return nil
+		})
+		a.send(d2m.SetSharedDeviceData{Data: []byte("under way")})
+		synctest.Wait()
+		answered := make(chan error, 1)
+		go func() {
+			_, err := s.Forget(t.Context(), id.group)
+			answered <- err
+		}()
+		synctest.Wait()
+		step <- struct{}{}
+		synctest.Wait()
+		if len(answered) != 0 || len(s.storedGroups()) != 1 {
+			t.Error("answered before the group was gone")
+		}
+		close(step)
+		if err := <-answered; err != nil || len(s.storedGroups()) != 0 {
+			t.Errorf("%v, and %d groups are stored", err, len(s.storedGroups()))
+		}
+	})
+}
