@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -63,6 +64,7 @@ func Start(listen, data string, command ...string) (*Process, error) {
 		ready:   make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	p.command.Env = append(os.Environ(), "MEDIATOR_CONFIG=") // whatever file this machine has
 	stderr, err := p.command.StderrPipe()
 	if err != nil {
 		return nil, err
