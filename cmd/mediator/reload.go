@@ -73,9 +73,6 @@ func (h *hangups) obey(r *reloader, end func()) (stop func()) {
 
 // reload reads all sources again and puts what has changed in place: all of it, or nothing. The log says which.
 func (r *reloader) reload() {
-	if r.source != nil {
-		r.source.Reload()
-	}
 	next, err := r.settings.sources.load()
 	if err != nil {
 		r.refuse(err)
@@ -97,6 +94,9 @@ func (r *reloader) reload() {
 		return
 	}
 	zerolog.SetGlobalLevel(next.logLevel)
+	if r.source != nil {
+		r.source.Reload()
+	}
 	r.settings = next
 	r.current.Store(next)
 	names := make([]string, 0, len(changed))

@@ -8,7 +8,18 @@ import (
 )
 
 // TestOverTLSAttack is what takes longer of TestOverTLS.
-func TestOverTLSAttack(t *testing.T) {
+func TestOverTLSAttack(t *testing.T) { attackAgain(t) }
+
+// TestAnnouncedAttack is the same behind a proxy that speaks the PROXY protocol.
+func TestAnnouncedAttack(t *testing.T) { attackAgain(t) }
+
+// TestInvitedAttack is the same at a server that one has to be invited to.
+func TestInvitedAttack(t *testing.T) {
+	rooms.Store(t.Name(), t.TempDir())
+	attackAgain(t)
+}
+
+func attackAgain(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"chopped anywhere": TestB40_ChoppedAnywhere,
 		"lengths":          TestB40_RFC6455_Lengths,
