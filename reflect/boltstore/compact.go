@@ -71,12 +71,10 @@ func (s *Store) Compact(ctx context.Context) (result CompactResult, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	select {
-	case s.compacting <- struct{}{}:
-		defer func() { <-s.compacting }()
-	case <-ctx.Done():
-		return result, s.ended(ctx)
+	if err := s.takeTurn(ctx); err != nil {
+		return result, err
 	}
+	defer s.endTurn()
 	start := time.Now()
 	c, err := s.newCompaction()
 	if err != nil {
@@ -101,6 +99,18 @@ func (s *Store) begin() bool {
 	return true
 }
 
+// takeTurn waits until nobody copies the file, and keeps others from it until endTurn.
+func (s *Store) takeTurn(ctx context.Context) error {
+	select {
+	case s.compacting <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return s.ended(ctx)
+	}
+}
+
+func (s *Store) endTurn() { <-s.compacting }
+
 // ended returns why ctx, which ends with the store's, has ended.
 func (s *Store) ended(ctx context.Context) error {
 	if s.ctx.Err() != nil {
@@ -109,33 +119,29 @@ func (s *Store) ended(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// compaction is one in progress. It is used by one goroutine.
+// compaction is one in progress. It is used by one goroutine, and is the sink of its copying.
 type compaction struct {
-	store     *Store
+	copying
 	path      string    // of the copy
-	from, to  *boltFile // to is the copy; nil until it is made
-	old       *os.File  // from's file once more, to shrink it when it is closed
-	journal   *journal
-	lastKey   string    // of the log, when the compaction began
+	to        *boltFile // the copy; nil until it is made
+	old       *os.File  // the file that is copied once more, to shrink it when it is closed
 	switched  bool      // the copy has taken the place of the file
 	removed   time.Time // what the store's was
 	unwritten int       // bytes put into the copy that may not be on their way to the disk
-	result    CompactResult
 }
 
-// newCompaction begins to note what commits change. None is in progress at that moment: what one changes is either in the
-// file already or in the journal later.
+// newCompaction begins to note what commits change.
 func (s *Store) newCompaction() (*compaction, error) {
-	c := &compaction{store: s, path: filepath.Join(s.dir, compactName), journal: newJournal()}
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.file == nil {
-		return nil, reflect.ErrUnavailable
+	reading, err := s.startCopying()
+	if err != nil {
+		return nil, err
 	}
-	c.from, s.journal, c.lastKey = s.file, c.journal, string(logKey(s.lastKey))
-	c.removed, s.removed = s.removed, time.Time{}
+	c := &compaction{copying: reading, path: filepath.Join(s.dir, compactName), removed: s.removed}
+	c.sink, s.removed = c, time.Time{}
 	return c, nil
 }
 
@@ -225,8 +231,8 @@ func (c *compaction) checkRoom(size int64) error {
 	return nil
 }
 
-// writeMuch carries what was copied so far to the disk if that is much, and sees to it that there is still room.
-func (c *compaction) writeMuch() error {
+// rest carries what was copied so far to the disk if that is much, and sees to it that there is still room.
+func (c *compaction) rest() error {
 	if c.unwritten < compactWrite {
 		return nil
 	}

@@ -65,13 +65,6 @@ func (c *compaction) finish() (txid int, err error) {
 	return txid, c.sync()
 }
 
-// current says whether the file that is copied is still the store's, and trusted.
-func (c *compaction) current() bool {
-	c.store.mu.Lock()
-	defer c.store.mu.Unlock()
-	return c.store.file == c.from
-}
-
 // adopt makes the copy, which has the name now, the store's file. If it is not known to have it for good, it is not trusted:
 // what is committed from here on could be gone with it after a crash (B43). s.writing is held.
 func (c *compaction) adopt(txid int, failure error) {
@@ -106,5 +99,5 @@ func (c *compaction) release(ctx context.Context) error {
 		}
 	}
 	_ = c.old.Close()
-	return c.store.faults.at(stepReleased)
+	return errors.Join(removeKept(c.store.dir), c.store.faults.at(stepReleased))
 }

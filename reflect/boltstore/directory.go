@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,9 +35,17 @@ func makeDirectory(dir string) error {
 	return syncDirectory(above)
 }
 
+// removeFile removes a file, if there is one.
+func removeFile(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // createFile makes an empty file that only its owner may use, in place of one that may be there.
 func createFile(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeFile(path); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -72,6 +81,37 @@ func lockDirectory(dir string) (*directoryLock, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return &directoryLock{file}, nil
+}
+
+// Lock makes a directory, unless it is there, and keeps servers off it until Unlock. The error is one sentence for the operator;
+// it wraps ErrInUse if a server uses the directory.
+func Lock(dir string) (*Locked, error) {
+	_, err := os.Lstat(dir)
+	l := &Locked{dir: dir, made: errors.Is(err, fs.ErrNotExist)}
+	if err = makeDirectory(dir); err == nil {
+		l.lock, err = lockDirectory(dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", dir, plain(err))
+	}
+	return l, nil
+}
+
+// Locked is a directory that is kept from servers.
+type Locked struct {
+	dir  string
+	made bool
+	lock *directoryLock
+}
+
+// Unlock gives the directory back. If it was made by Lock and nothing is in it, it is removed.
+func (l *Locked) Unlock() {
+	entries, err := os.ReadDir(l.dir)
+	if l.made && err == nil && len(entries) == 1 {
+		_ = os.Remove(filepath.Join(l.dir, lockName))
+		_ = os.Remove(l.dir)
+	}
+	l.lock.release()
 }
 
 func openLock(path string) (*os.File, error) {

@@ -6,8 +6,10 @@
 //	mediator.lock        empty; locked while a Store is open, so that a second server on the directory is refused
 //	mediator.db.new      only for a moment: a file that is about to become mediator.db
 //	mediator.db.compact  the copy, while a compaction is in progress
+//	mediator.db.v0       what mediator.db was before it was migrated from this version, until the next compaction
+//	mediator.restore     a directory: what a backup holds is moved to its places (package backup); Open refuses meanwhile
 //
-// The last two are removed when the directory is opened: what they hold is in mediator.db.
+// Those with new and compact are removed when the directory is opened: what they hold is in mediator.db.
 //
 // What this package makes has mode 0600, directories 0700, whatever the umask; modes of what was there before are left
 // alone. A directory is synced after a file in it was made or replaced.
@@ -58,6 +60,17 @@
 //
 // What is deleted while a compaction runs may have been copied before. It goes with the next one, which therefore begins
 // a little earlier than CompactEvery after the first deletion.
+//
+// # Versions
+//
+// The file says which version of its format it has. A newer one is refused, and not touched. Of an older one a copy is kept,
+// and another copy is migrated and put in its place; a crash leaves the old or the new file. The copy that is kept goes with
+// the next compaction (B17), and is no way back: devices have seen what came after it.
+//
+// # Copies
+//
+// Export hands on what a store holds while it is in use, the way that a compaction reads it; Import makes a store of that,
+// and moves it ahead of what devices may have seen since (B14). Verify looks through a store that nobody uses.
 //
 // # What is never done
 //

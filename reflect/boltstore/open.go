@@ -24,8 +24,23 @@ const (
 	lockName    = "mediator.lock"
 )
 
-// ErrInUse says that another process has the directory open.
-var ErrInUse = errors.New("in use by another server")
+// Names in the directory that others need to know.
+const (
+	FileName = fileName
+	LockName = lockName
+
+	// RestoringName is there while what a backup holds is moved to its places (package backup).
+	RestoringName = "mediator.restore"
+)
+
+// Why a directory cannot be opened.
+var (
+	// ErrInUse says that another process has the directory open.
+	ErrInUse = errors.New("in use by another server")
+
+	// ErrUnfinished says that what is in the directory may be a part of a backup.
+	ErrUnfinished = errors.New("a restore was cut short: do it again, with --replace")
+)
 
 // Exists says whether there is a store in a directory, which Open would make otherwise.
 func Exists(dir string) bool {
@@ -57,17 +72,10 @@ func open(dir string, options Options) (s *Store, err error) {
 			lock.release()
 		}
 	}()
-	for _, leftover := range []string{newName, compactName} {
-		if err := os.Remove(filepath.Join(dir, leftover)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	if err := prepare(dir, options); err != nil {
+		return nil, err
 	}
-	if _, err := os.Lstat(filepath.Join(dir, fileName)); errors.Is(err, fs.ErrNotExist) {
-		if err := create(dir, options.noSync); err != nil {
-			return nil, err
-		}
-	}
-	file, held, err := openFile(dir, options.noSync)
+	file, held, err := openInspected(dir, options.noSync)
 	if err != nil {
 		return nil, err
 	}
@@ -89,13 +97,47 @@ func open(dir string, options Options) (s *Store, err error) {
 	return s, nil
 }
 
+// prepare makes sure that there is a sound file of the present version in a directory.
+func prepare(dir string, options Options) error {
+	path := filepath.Join(dir, fileName)
+	if _, err := os.Lstat(filepath.Join(dir, RestoringName)); err == nil {
+		return ErrUnfinished
+	}
+	_, err := os.Lstat(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	version := uint64(schemaVersion)
+	if !missing {
+		if version, err = inspect(path); err != nil {
+			return err
+		}
+	}
+	for _, leftover := range []string{newName, compactName} {
+		if err := removeFile(filepath.Join(dir, leftover)); err != nil {
+			return err
+		}
+	}
+	switch {
+	case missing:
+		return create(dir, options.noSync)
+	case version < schemaVersion:
+		if err := migrate(dir, version, options.step); err != nil {
+			return err
+		}
+		_, err = inspect(path)
+	}
+	return err
+}
+
 // openFile checks the file of a directory from end to end, opens it and reads what is kept in memory of it.
 func openFile(dir string, noSync bool) (*boltFile, contents, error) {
-	path := filepath.Join(dir, fileName)
-	if err := inspect(path); err != nil {
+	if _, err := inspect(filepath.Join(dir, fileName)); err != nil {
 		return nil, contents{}, err
 	}
-	file, err := openBolt(path, false, noSync)
+	return openInspected(dir, noSync)
+}
+
+func openInspected(dir string, noSync bool) (*boltFile, contents, error) {
+	file, err := openBolt(filepath.Join(dir, fileName), false, noSync)
 	if err != nil {
 		return nil, contents{}, err
 	}
@@ -106,14 +148,22 @@ func openFile(dir string, noSync bool) (*boltFile, contents, error) {
 	return file, held, nil
 }
 
-// inspect refuses a file that bbolt must not be let at, or that is not ours. It only reads.
-func inspect(path string) error {
-	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
-		return fmt.Errorf("%w: it is empty", errPages) // bbolt would make a store of it
-	}
-	file, err := openBolt(path, true, false)
+// inspect refuses a file that bbolt must not be let at, or that is not ours, and returns its version. It only reads.
+func inspect(path string) (version uint64, err error) {
+	file, version, err := openToRead(path)
 	if err != nil {
-		return err
+		return version, err
+	}
+	return version, file.close()
+}
+
+// openToRead is inspect that leaves the file open, to be read only.
+func openToRead(path string) (file *boltFile, version uint64, err error) {
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
+		return nil, 0, fmt.Errorf("%w: it is empty", errPages) // bbolt would make a store of it
+	}
+	if file, err = openBolt(path, true, false); err != nil {
+		return nil, 0, err
 	}
 	var t tree
 	err = file.view(func(tx *bbolt.Tx) error {
@@ -124,9 +174,15 @@ func inspect(path string) error {
 		err = walk(file.os, t, nil)
 	}
 	if err == nil {
-		err = file.view(checkSchema)
+		err = file.view(func(tx *bbolt.Tx) error {
+			version, err = checkSchema(tx)
+			return err
+		})
 	}
-	return errors.Join(err, file.close())
+	if err != nil {
+		return nil, version, errors.Join(err, file.close())
+	}
+	return file, version, nil
 }
 
 // create makes an empty store in a directory that has none.
@@ -184,7 +240,7 @@ func plain(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return ErrInUse
-	case errors.Is(err, ErrInUse), errors.Is(err, ErrNewer), errors.Is(err, errNoDirectory):
+	case errors.Is(err, ErrInUse), errors.Is(err, ErrNewer), errors.Is(err, ErrUnfinished), errors.Is(err, errNoDirectory):
 		return err
 	case errors.As(err, &path), errors.As(err, &link), errors.As(err, &system):
 		return err

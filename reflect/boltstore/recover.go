@@ -101,27 +101,35 @@ func refused(failure error) bool {
 
 // copyFile puts a copy of what the last successful commit held in the place of mediator.db.
 func (s *Store) copyFile() error {
-	from, err := os.Open(filepath.Join(s.dir, fileName))
-	if err != nil {
+	if err := copyToNew(s.dir, s.pageSize, s.txid); err != nil {
 		return err
-	}
-	defer from.Close()
-	path := filepath.Join(s.dir, newName)
-	if err := createFile(path); err != nil {
-		return err
-	}
-	if err := s.copyTo(path, from); err != nil {
-		return errors.Join(err, os.Remove(path)) // a full disk wants its room back
 	}
 	return replace(s.dir)
 }
 
-func (s *Store) copyTo(path string, from *os.File) error {
+// copyToNew makes the new file a copy of what a transaction of mediator.db has left, or leaves none behind.
+func copyToNew(dir string, pageSize, txid int) error {
+	from, err := os.Open(filepath.Join(dir, fileName))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	path := filepath.Join(dir, newName)
+	if err := createFile(path); err != nil {
+		return err
+	}
+	if err := copyTo(path, from, pageSize, txid); err != nil {
+		return errors.Join(err, os.Remove(path)) // a full disk wants its room back
+	}
+	return nil
+}
+
+func copyTo(path string, from *os.File, pageSize, txid int) error {
 	to, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	err = copyTree(to, from, s.pageSize, s.txid)
+	err = copyTree(to, from, pageSize, txid)
 	if err == nil {
 		err = to.Sync()
 	}

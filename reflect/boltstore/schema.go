@@ -12,7 +12,8 @@ import (
 	"openmediator/reflect"
 )
 
-// schemaVersion is what this program writes. A file with a higher one is not touched.
+// schemaVersion is what this program writes. A file with a higher one is not touched, one with a lower one is migrated. Whoever
+// changes the format raises it, adds a migration, and freezes a file of the version before in testdata.
 const schemaVersion = 1
 
 // The buckets.
@@ -40,26 +41,26 @@ var (
 	errBuckets = errors.New("its buckets are not those of a store")
 )
 
-// checkSchema refuses a file that this program did not write or that a newer one did.
-func checkSchema(tx *bbolt.Tx) error {
+// checkSchema refuses a file that this program did not write or that a newer one did. It returns the file's version.
+func checkSchema(tx *bbolt.Tx) (version uint64, err error) {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil {
-		return errBuckets
+		return 0, errBuckets
 	}
 	version, n := binary.Uvarint(meta.Get(keySchema))
 	switch {
-	case n <= 0 || version == 0:
-		return errBuckets
+	case n <= 0:
+		return 0, errBuckets
 	case version > schemaVersion:
-		return fmt.Errorf("%w: it has schema version %d, this one knows up to %d; start the newer one or name another data directory",
+		return version, fmt.Errorf("%w: it has schema version %d, this one knows up to %d; start the newer one or name another data directory",
 			ErrNewer, version, schemaVersion)
 	}
 	for _, name := range [][]byte{bucketState, bucketBlobs, bucketLog} {
 		if tx.Bucket(name) == nil {
-			return errBuckets
+			return version, errBuckets
 		}
 	}
-	return nil
+	return version, nil
 }
 
 // makeSchema fills an empty file.
@@ -72,7 +73,11 @@ func makeSchema(tx *bbolt.Tx) error {
 	if err := putMade(tx, time.Now()); err != nil {
 		return err
 	}
-	return tx.Bucket(bucketMeta).Put(keySchema, binary.AppendUvarint(nil, schemaVersion))
+	return putVersion(tx, schemaVersion)
+}
+
+func putVersion(tx *bbolt.Tx, version uint64) error {
+	return tx.Bucket(bucketMeta).Put(keySchema, binary.AppendUvarint(nil, version))
 }
 
 func putMade(tx *bbolt.Tx, now time.Time) error {

@@ -29,7 +29,8 @@ type Options struct {
 	// OnRecovered, if not nil, is called whenever a Claim has made the store sound again after a failure (B43).
 	OnRecovered func()
 
-	noSync bool // for tests that are not about the disk
+	noSync bool             // for tests that are not about the disk
+	step   func(step) error // for tests of what Open does
 }
 
 // Store is a reflect.Store in one bbolt file.
@@ -42,7 +43,7 @@ type Store struct {
 	ctx        context.Context // ends when Close is called
 	cancel     context.CancelFunc
 	background sync.WaitGroup // compactions; added to with mu held and ctx not ended
-	compacting chan struct{}  // holds a token while one is in progress
+	compacting chan struct{}  // holds a token while the file is copied: by a compaction, or by Export
 	wake       chan struct{}  // holds a token when it may be time for the next
 
 	// held by the one commit, recovery or Close in progress; taken before mu
@@ -64,7 +65,7 @@ type Store struct {
 	epoch      reflect.Epoch                 // the last one given
 	voided     reflect.Epoch                 // all up to it ended with a failure
 	inCommit   []*reflect.Batch              // what the commit in progress stores
-	journal    *journal                      // of the compaction in progress, or nil; set with writing held besides
+	journal    *journal                      // of who copies the file, or nil; set with writing held besides
 	removed    time.Time                     // since when the file may hold what was deleted, or zero
 	spacious   bool                          // more than half of a large file is free
 }
@@ -94,6 +95,11 @@ const (
 	stepRenamed  step = "renamed"
 	stepSwitched step = "switched" // and do not any more
 	stepReleased step = "released"
+
+	// of a migration
+	stepKept     step = "kept"
+	stepMigrated step = "migrated"
+	stepReplaced step = "replaced"
 )
 
 func (f *faults) at(s step) error {
