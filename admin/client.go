@@ -79,32 +79,41 @@ func (c *Client) Privacy(ctx context.Context) (known Knowledge, err error) {
 	return known, c.call(ctx, http.MethodGet, "/privacy", &known)
 }
 
-// call makes one call and reads the answer, unless it is nil.
-func (c *Client) call(ctx context.Context, method, path string, answer any) error {
+// do makes one call. The caller closes the body of the answer, which is none of an error.
+func (c *Client) do(ctx context.Context, method, path string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://mediator"+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		if failed, ok := errors.AsType[*url.Error](err); ok {
 			err = failed.Err
 		}
-		return fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if response.StatusCode < http.StatusMultipleChoices {
+		return response, nil
 	}
 	defer response.Body.Close()
-	decoder := json.NewDecoder(io.LimitReader(response.Body, maxAnswer))
-	if response.StatusCode >= http.StatusMultipleChoices {
-		var failed failure
-		if err := decoder.Decode(&failed); err != nil || failed.Error == "" {
-			failed.Error = "control socket: answered with " + response.Status
-		}
-		return &RefusedError{response.StatusCode, failed.Error}
+	var failed failure
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&failed); err != nil || failed.Error == "" {
+		failed.Error = "control socket: answered with " + response.Status
 	}
+	return nil, &RefusedError{response.StatusCode, failed.Error}
+}
+
+// call makes one call and reads the answer, unless it is nil.
+func (c *Client) call(ctx context.Context, method, path string, answer any) error {
+	response, err := c.do(ctx, method, path)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
 	if answer == nil {
 		return nil
 	}
-	if err := decoder.Decode(answer); err != nil {
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(answer); err != nil {
 		return fmt.Errorf("control socket: answer: %w", err)
 	}
 	return nil

@@ -8,6 +8,9 @@
 //	                        with their ids, which are left out otherwise
 //	DELETE /groups/{group}  drops all slots of a group and all that is stored for it; by its id or by its pseudonym
 //	GET    /privacy         what the server knows at this moment, item by item
+//	GET    /backup          a backup of its data: ?without-keys=true or false; the trailer Mediator-Error says why it is not whole
+//	GET    /verify          looks through all that is stored
+//	POST   /compact         makes the store as small as it can be
 //
 // Answers are JSON, errors an object with the sentence in "error". Requests have no body. Everything is bounded: the time
 // for a request and for its answer, their sizes, and the connections at once.

@@ -37,6 +37,7 @@ type Options struct {
 	Server  Server
 	Verdict func(group d2m.GroupID) string // what the access list says: allowed, denied or nothing
 	Known   func() (Knowledge, error)      // what the server knows
+	Data    Data                           // nil: there is none. A backup holds secret keys: only for the unix socket
 }
 
 // Handler returns the API.
@@ -46,6 +47,7 @@ func Handler(options Options) http.Handler {
 	mux.HandleFunc("GET /groups", a.groups)
 	mux.HandleFunc("DELETE /groups/{group}", a.forget)
 	mux.HandleFunc("GET /privacy", a.privacy)
+	a.dataRoutes(mux)
 	return http.MaxBytesHandler(mux, maxBody)
 }
 

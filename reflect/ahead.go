@@ -40,13 +40,14 @@ func (s *Snapshot) MoveAhead(made, now time.Time) (*State, error) {
 		state.LastTimestamp = max(state.LastTimestamp, m.Timestamp)
 	}
 	state.Bound = max(state.Bound, min(state.Bound+ahead, oldest+maxSpan))
-	state.LastTimestamp = max(state.LastTimestamp, uint64(made.UnixMilli()), uint64(now.UnixMilli()))
+	present := uint64(max(0, made.UnixMilli(), now.UnixMilli()))
+	state.LastTimestamp = max(state.LastTimestamp, present)
 	passed := uint64(max(0, now.Sub(made).Milliseconds()))
 	for i := range state.Slots {
 		slot := &state.Slots[i]
 		slot.Confirmed = false
 		if !slot.Connected {
-			slot.Since += passed
+			slot.Since = max(slot.Since, min(slot.Since+passed, present))
 		}
 	}
 	return state, nil

@@ -4,6 +4,7 @@
 //	mediator chatserver  runs a small chat server, to try the mediator with
 //	mediator group       says which groups may use the server, and which it knows
 //	mediator invite      makes an invitation for a new group
+//	mediator backup      writes what the server keeps into one file; verify, restore and compact are about that, too
 //	mediator device      is a device: makes its file, listens, reflects, chats, looks after the group
 //	mediator dev         runs mediator and chat server together, with devices to try them with
 //	mediator demo        shows on a server of its own what all this is for
@@ -17,6 +18,7 @@
 //     help text and docs/configuration.md are made from it, and nothing else reads the environment for a setting.
 //   - reload.go puts other settings in place while the server runs: all or nothing.
 //   - serve.go runs the server: store, listeners, mediator.Server, in this order, and ends them in the other.
+//   - keeper.go has what backup, verify and compact do with the store, for the server that runs and for commands without one.
 //   - device_file.go is what a device keeps between two commands. One process at a time uses a device file; it is
 //     replaced as a whole, durably, before anything that depends on it leaves this machine.
 //   - dev.go runs both servers in one process, from the parts that serve.go and chatserver.go have.

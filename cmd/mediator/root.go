@@ -80,7 +80,8 @@ order, and survives anything short of losing the disk. This one program is the s
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageOf(cmd, "%v", err)
 	})
-	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newPrivacyCommand(), newConfigCommand(),
+	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newPrivacyCommand(), newBackupCommand(),
+		newVerifyCommand(), newRestoreCommand(), newCompactCommand(), newConfigCommand(),
 		newChatServerCommand(), newDeviceCommand(), newDevCommand(), newDemoCommand(), newPinCommand(),
 		newBenchCommand(), newVersionCommand())
 	return root

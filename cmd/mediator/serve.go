@@ -118,7 +118,7 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 	defer who.Watch(server.RefuseDenied)()
 	current := new(atomic.Pointer[settings])
 	current.Store(s)
-	stopControl, err := serveControl(data, server, who, current)
+	stopControl, err := serveControl(data, store, server, who, current)
 	if err != nil {
 		closeAll(listeners)
 		return errors.Join(err, server.Shutdown(ctx))

@@ -56,6 +56,9 @@ var table = map[string]rule{
 	"devicegroup":       {own: []string{"d2m", "reflect", "transactions"}, never: pureCore},
 	"devicegroup/model": {own: []string{"d2m"}, never: pureCore}, // nothing of the core that it is held against
 
+	// What the operator keeps of a data directory elsewhere.
+	"backup": {own: []string{"reflect/boltstore"}, never: []string{"net"}},
+
 	// Who may use the server. The mediator does not know it: it asks an interface.
 	"access": {own: []string{"d2m"}, others: []string{"github.com/rs/zerolog"}, never: []string{"net"}},
 	// What a TLS handshake shows. It knows nothing of what is said behind it.
@@ -84,7 +87,7 @@ var table = map[string]rule{
 	"client": {own: []string{"csp", "d2m", "devicekeys"}, others: []string{"github.com/coder/websocket"}},
 
 	"cmd/mediator": {
-		own: []string{"access", "admin", "certificates", "chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
+		own: []string{"access", "admin", "backup", "certificates", "chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
 			"internal/load", "mediator", "privacy", "reflect", "reflect/boltstore", "reflect/memstore"},
 		others: []string{"github.com/coreos/go-systemd/v22", "github.com/pelletier/go-toml/v2/unstable", "github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/sys",
 			"golang.org/x/term"},

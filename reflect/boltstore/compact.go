@@ -240,7 +240,7 @@ func (c *compaction) rest() error {
 		return err
 	}
 	if !c.store.options.noSync {
-		if err := writeBack(c.to.os); err != nil {
+		if err := WriteBack(c.to.os); err != nil {
 			return err
 		}
 	}
