@@ -84,7 +84,9 @@ func TestForgedBackup(t *testing.T) {
 		"device":           file(func(h *tar.Header) { h.Typeflag, h.Devmajor, h.Size = tar.TypeBlock, 8, 0 }),
 		"pipe":             file(func(h *tar.Header) { h.Typeflag, h.Size = tar.TypeFifo, 0 }),
 		"directory":        file(func(h *tar.Header) { h.Typeflag, h.Name, h.Size = tar.TypeDir, "tls/", 0 }),
-		"extended":         file(func(h *tar.Header) { h.Format, h.PAXRecords = tar.FormatPAX, map[string]string{"SCHILY.xattr.user.evil": "yes"} }),
+		"extended": file(func(h *tar.Header) {
+			h.Format, h.PAXRecords = tar.FormatPAX, map[string]string{"SCHILY.xattr.user.evil": "yes"}
+		}),
 		"long name":        file(func(h *tar.Header) { h.Format, h.Name = tar.FormatGNU, "tls/"+strings.Repeat("a", 300) }),
 		"too large":        file(func(h *tar.Header) { h.Size = maxFile + 1 }),
 		"unannounced keys": forged(t, withoutKeys, plainFile("tls/key.pem")),

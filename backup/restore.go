@@ -30,7 +30,6 @@ type Restored struct {
 type restoring struct {
 	dir, staging string
 	made         time.Time
-	schema       uint64
 	store        *boltstore.Import
 	step         func(step string) error // for tests
 }
