@@ -18,6 +18,7 @@ type Config struct {
 	HandshakeTimeout time.Duration // from the upgrade to ClientHello (B3)
 	PingInterval     time.Duration // between two pings to a connection
 	StallTimeout     time.Duration // for a device that takes nothing and sends nothing (B21)
+	DrainTime        time.Duration // in which devices are told that the server stops, up to a minute; 0: all at once (B41)
 	MaxConnections   int           // open at once, closing ones included
 	TailBytes        int           // stored messages kept in memory, of all groups together
 	StagedBytes      int           // of all transactions together, each message counted 64 bytes more (B26)
@@ -61,6 +62,7 @@ func DefaultConfig() Config {
 		HandshakeTimeout: 15 * time.Second,
 		PingInterval:     25 * time.Second,
 		StallTimeout:     60 * time.Second,
+		DrainTime:        4 * time.Second, // above it devices that come back after 5 s would come too early
 		MaxConnections:   50_000,
 		TailBytes:        64 << 20,
 		StagedBytes:      256 << 20,
@@ -90,6 +92,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("ping interval: %v is not within 1s and 1h", c.PingInterval)
 	case c.StallTimeout < time.Second || c.StallTimeout > time.Hour:
 		return fmt.Errorf("stall timeout: %v is not within 1s and 1h", c.StallTimeout)
+	case c.DrainTime < 0 || c.DrainTime > maxDrainTime:
+		return fmt.Errorf("drain time: %v is not within 0 and %v", c.DrainTime, maxDrainTime)
 	case c.MaxConnections < 1:
 		return fmt.Errorf("connections: %d is below 1", c.MaxConnections)
 	case c.TailBytes < 0:

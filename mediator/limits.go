@@ -294,11 +294,11 @@ func (r *refusal) Error() string { return "too many " + r.kind.String() }
 
 // refuse answers a request for an upgrade that is not granted.
 func refuse(w http.ResponseWriter, err error) {
+	status, after := http.StatusServiceUnavailable, retryStopping
 	var over *refusal
-	if !errors.As(err, &over) {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
+	if errors.As(err, &over) {
+		status, after = http.StatusTooManyRequests, over.after
 	}
-	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(over.after.Seconds()))))
-	http.Error(w, over.Error(), http.StatusTooManyRequests)
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
+	http.Error(w, err.Error(), status)
 }

@@ -14,14 +14,14 @@ func (s *Server) config() *Config { return s.current.Load() }
 //   - HandshakeTimeout, StallTimeout and MessageTimeout hold for connections that come from then on, and Chat for those on
 //     which the first bytes for the chat server come from then on.
 //
-// After Shutdown it returns an error.
+// After Drain or Shutdown it returns an error.
 func (s *Server) Reconfigure(config Config) error {
 	if err := config.Validate(); err != nil {
 		return err
 	}
 	s.reconfiguring.Lock()
 	defer s.reconfiguring.Unlock()
-	if s.isStopping() {
+	if s.Draining() {
 		return errStopping
 	}
 	old := s.config()
@@ -43,10 +43,4 @@ func (s *Server) Reconfigure(config Config) error {
 		s.announce()
 	}
 	return nil
-}
-
-func (s *Server) isStopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopping
 }

@@ -18,7 +18,6 @@ import (
 
 	"openmediator/chatproxy"
 	"openmediator/d2m"
-	"openmediator/devicegroup"
 	"openmediator/privacy"
 	"openmediator/reflect"
 )
@@ -45,7 +44,7 @@ type Server struct {
 	pinger    *pinger
 	limits    *limits
 	logins    chan struct{} // as many tokens as logins are checked at once
-	stop      chan struct{} // closed by Shutdown
+	stop      chan struct{} // closed by Shutdown when all connections have gone
 	tasks     sync.WaitGroup
 
 	current atomic.Pointer[Config] // replaced by Reconfigure, never written to
@@ -54,6 +53,7 @@ type Server struct {
 	crowded   atomic.Bool  // the store takes no more groups
 	proxySeen atomic.Bool  // somebody has behaved like a proxy who is not believed
 	failing   atomic.Bool  // the store did not do its last work (B43)
+	ending    atomic.Bool  // Shutdown has been called
 	left      atomic.Int64 // Unix ms: when devices count as gone of which the store does not know (B31)
 	tail      atomic.Int64 // bytes of stored messages in memory
 	staged    atomic.Int64 // bytes of messages in transactions (B26)
@@ -64,7 +64,7 @@ type Server struct {
 	count       int // connections, those included that are being upgraded
 	connections map[*conn]struct{}
 	servers     []*http.Server
-	stopping    bool
+	stopping    bool          // nobody new is let in
 	empty       chan struct{} // closed when stopping and the last connection has gone
 }
 
@@ -101,7 +101,7 @@ func New(store reflect.Store, config Config) (*Server, error) {
 	return s, nil
 }
 
-// Serve accepts connections until Shutdown and then returns nil. The listener is closed.
+// Serve accepts connections until Drain or Shutdown and then returns nil. The listener is closed.
 func (s *Server) Serve(l net.Listener) error { return s.serveOn(l, s.limit(l)) }
 
 // ServeTLS is Serve for connections that begin with a TLS handshake. For that they have the time of a request, and they count
@@ -212,8 +212,6 @@ func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWri
 	go c.run()
 }
 
-var errStopping = errors.New("server is stopping")
-
 // admit makes room for a connection of a client, within all limits, until guest.end and unreserve.
 func (s *Server) admit(client string) (*guest, error) {
 	if err := s.reserve(); err != nil {
@@ -276,66 +274,6 @@ func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.count
-}
-
-// shutdown is how connections end when the server does (B41).
-var shutdown = devicegroup.Close{Code: d2m.CloseGoingAway, Reason: "server is shutting down"}
-
-// Shutdown ends the server: no new connection, each open one closed with 1001, everything acknowledged in the store
-// (B41). Connections that are still there when ctx ends are cut off.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.reconfiguring.Lock()
-	open, first := s.refuseNew()
-	s.reconfiguring.Unlock()
-	if !first {
-		return nil
-	}
-	close(s.stop)
-	for _, c := range open {
-		c.end(shutdown)
-	}
-	err := s.awaitConnections(ctx)
-	s.chat.Wait(ctx)
-	s.chat.Close()
-	s.pinger.close()
-	s.groups.close()
-	s.tasks.Wait()
-	return err
-}
-
-// refuseNew closes the listeners and returns the open connections. It does so once.
-func (s *Server) refuseNew() (open []*conn, first bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping {
-		return nil, false
-	}
-	s.stopping = true
-	for _, server := range s.servers {
-		server.Close()
-	}
-	for c := range s.connections {
-		open = append(open, c)
-	}
-	if s.count == 0 {
-		close(s.empty)
-	}
-	return open, true
-}
-
-func (s *Server) awaitConnections(ctx context.Context) error {
-	select {
-	case <-s.empty:
-		return nil
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	for c := range s.connections {
-		c.out.cut()
-	}
-	s.mu.Unlock()
-	<-s.empty
-	return ctx.Err()
 }
 
 // checkResponse checks a challenge response, no more at once than there are processors, so that logins do not starve

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -125,7 +126,7 @@ func serveChat(ctx context.Context, s chatSettings, config chatserver.Config, ou
 		return errors.Join(err, server.Close(context.Background()))
 	}
 	config.Log.Info().Str("version", version()).Str("data", s.data).Msg("chat server started")
-	return serveUntil(ctx, chatServices(server, listeners), closeChat(server), config.Log)
+	return serveUntil(ctx, chatServices(server, listeners), chatEnding(server), config.Log)
 }
 
 // newChatServer opens the data directory. The error is one sentence for the operator.
@@ -150,14 +151,15 @@ func chatServices(server *chatserver.Server, listeners []net.Listener) []service
 	return services
 }
 
-// closeChat stops a chat server. The error is one sentence for the operator.
-func closeChat(server *chatserver.Server) func(context.Context) error {
-	return func(ctx context.Context) error {
+// chatEnding is how a chat server is stopped. The error is one sentence for the operator.
+func chatEnding(server *chatserver.Server) ending {
+	stop := func(ctx context.Context) error {
 		if err := server.Close(ctx); err != nil {
 			return fmt.Errorf("data directory: %w", err)
 		}
 		return nil
 	}
+	return ending{stop, func() time.Duration { return stopTimeout }}
 }
 
 // resolve fills in the paths that are not set and looks addresses up, before anything is touched on disk.

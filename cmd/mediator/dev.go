@@ -191,12 +191,12 @@ func (d *dev) serve(ctx context.Context) error {
 
 	mediatorEnded, chatEnded := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := serveUntil(forMediator, mediatorServices(d.mediator, d.listeners[:chatPort], nil), d.mediator.Shutdown, d.logOf("mediator"))
+		err := serveUntil(forMediator, mediatorServices(d.mediator, d.listeners[:chatPort], nil), mediatorEnding(d.mediator), d.logOf("mediator"))
 		fail(err)
 		mediatorEnded <- err
 	}()
 	go func() {
-		err := serveUntil(forChat, chatServices(d.chat, d.listeners[chatPort:]), closeChat(d.chat), d.logOf("chat server"))
+		err := serveUntil(forChat, chatServices(d.chat, d.listeners[chatPort:]), chatEnding(d.chat), d.logOf("chat server"))
 		fail(err)
 		chatEnded <- err
 	}()

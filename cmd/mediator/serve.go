@@ -21,7 +21,7 @@ import (
 	"openmediator/reflect/boltstore"
 )
 
-// stopTimeout is how long devices have to answer the Close when the server stops (B41).
+// stopTimeout is how long devices have to answer the Close when the server stops, after the last one was told (B41).
 const stopTimeout = 10 * time.Second
 
 func newServeCommand() *cobra.Command {
@@ -39,8 +39,9 @@ SIGHUP reads the file again and changes the settings that can be changed, while 
 anything is wrong with one, none. The log says what has changed, or why nothing has. Closing the terminal that the server
 runs in ends it.
 
-SIGINT or SIGTERM stops the server in an orderly way: devices are told (close code 1001), what was acknowledged is on
-disk. A second one ends it at once; what was acknowledged is on disk all the same.
+SIGINT or SIGTERM stops the server in an orderly way: no new connections, devices are told one after the other (close code
+1001, --drain-time), what was acknowledged is on disk. It takes 15 seconds more than --drain-time at most, whatever devices
+and the disk do. A second one ends it at once; what was acknowledged is on disk all the same.
 
 The log goes to standard error: for people if that is a terminal, else one JSON object per line.
 
@@ -93,9 +94,13 @@ func serve(ctx context.Context, s *settings, logTo io.Writer) error {
 }
 
 // serveFrom runs the server on a store, which it closes, until ctx ends or a listener fails. data is the directory of the
-// store, empty if it has none; hangups may be nil.
+// store, empty if it has none; hangups may be nil. A store that hangs is not closed: that would hang as well.
 func serveFrom(ctx context.Context, s *settings, store reflect.Store, data string, log zerolog.Logger, hangups *hangups) (err error) {
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() {
+		if !errors.Is(err, mediator.ErrStoreHangs) {
+			err = errors.Join(err, store.Close())
+		}
+	}()
 	source, err := s.tls.open(data, s.listen, log)
 	if err != nil {
 		return err
@@ -139,7 +144,12 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 	if hangups != nil {
 		defer hangups.obey(&reloader{s, current, server, source, log}, end)()
 	}
-	return serveUntil(ctx, mediatorServices(server, listeners, source), server.Shutdown, log)
+	return serveUntil(ctx, mediatorServices(server, listeners, source), mediatorEnding(server), log)
+}
+
+// mediatorEnding is how a mediator is stopped.
+func mediatorEnding(server *mediator.Server) ending {
+	return ending{server.Shutdown, func() time.Duration { return server.DrainTime() + stopTimeout }}
 }
 
 // mediatorServices are what a mediator listens on. What does TLS has its certificates from the source.

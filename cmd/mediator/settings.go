@@ -367,6 +367,11 @@ var table = []setting{
 		low: "1s", high: "1h",
 		text:  "how long a device may neither take what waits for it nor send anything",
 		field: func(s *settings) any { return &s.server.StallTimeout }},
+	{name: "drain-time", of: ofServe, kind: kindDuration, byDefault: "4s",
+		low: "1s", high: "1m", zero: "all at once",
+		text: "within which devices are told that the server stops, one each 10 ms or, if that would not do, faster. Those that come " +
+			"back exactly 5 s later then do so as slowly; with more than 4s they would come before the next server is there",
+		field: func(s *settings) any { return &s.server.DrainTime }},
 
 	{section: "The bundled chat server",
 		name: "chatserver-listen", flag: "listen", of: ofChatServer, kind: kindHostPort, byDefault: "127.0.0.1:5222",

@@ -58,6 +58,19 @@ type Process struct {
 // that runs it. listen is a HOST:PORT, or AnyPort. The error is the operating system's; what the server itself says
 // against being started is told by AwaitReady.
 func Start(listen, data string, command ...string) (*Process, error) {
+	return start(nil, listen, data, command...)
+}
+
+// StartActivated is Start for a server that finds its listening socket open, as systemd passes it. The caller keeps its own
+// descriptor of it, so that connections wait there when the server has ended.
+func StartActivated(socket *os.File, data, binary string) (*Process, error) {
+	// systemd knows the number of the process before it runs the program; a shell does, too.
+	const script = `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=test exec "$0" "$@"`
+	return start([]*os.File{socket}, "systemd:", data, "/bin/sh", "-c", script, binary)
+}
+
+// start starts a process that inherits files from descriptor 3 on.
+func start(files []*os.File, listen, data string, command ...string) (*Process, error) {
 	arguments := append(command[1:len(command):len(command)], "serve", "--listen", listen, "--data", data)
 	p := &Process{
 		command: exec.Command(command[0], arguments...),
@@ -65,6 +78,7 @@ func Start(listen, data string, command ...string) (*Process, error) {
 		done:    make(chan struct{}),
 	}
 	p.command.Env = append(os.Environ(), "MEDIATOR_CONFIG=") // whatever file this machine has
+	p.command.ExtraFiles = files
 	stderr, err := p.command.StderrPipe()
 	if err != nil {
 		return nil, err
