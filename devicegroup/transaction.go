@@ -247,6 +247,9 @@ func (g *Group) lockDeadline() (time.Time, bool) {
 	return g.lock.Deadline, true
 }
 
+// Locked says whether a transaction is under way.
+func (g *Group) Locked() bool { return g.lock != nil }
+
 // Staged returns how much the group has staged, in bytes, each message counted 64 bytes more than its envelope (B26).
 func (g *Group) Staged() int {
 	if g.lock == nil {

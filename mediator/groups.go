@@ -42,7 +42,7 @@ type group struct {
 	staged int                // bytes staged, as counted by the server
 	alarm  time.Time          // when the alarm rings
 
-	forgetting []chan error // of those who wait until all that is stored is gone
+	waiters []waiter // for what the operator has done to be stored
 }
 
 func newGroups(s *Server) *groups {
@@ -353,7 +353,7 @@ func (g *group) settleWith(core *devicegroup.Group, wake func(*conn)) {
 		return
 	}
 	if core.Failed() {
-		g.forgot(reflect.ErrUnavailable)
+		g.disappoint()
 		g.abandon()
 		g.alarm = time.Now().Add(retryAfter) // what was due may not have been stored (B34)
 		g.groups.alarms.set(g.id, g.alarm)
@@ -434,8 +434,8 @@ func (g *group) Committed(b *reflect.Batch, err error) {
 	g.flight = nil
 	core.Committed(time.Now(), b, err)
 	g.settleWith(core, func(c *conn) { g.groups.woken = append(g.groups.woken, c) })
-	if err == nil && b.Erase {
-		g.forgot(nil)
+	if err == nil && core == g.core {
+		g.answer()
 	}
 	g.mu.Unlock()
 	g.groups.writeWoken()

@@ -2,9 +2,11 @@ package mediator
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/devicegroup"
 	"openmediator/reflect"
 )
 
@@ -18,6 +20,14 @@ type GroupState struct {
 	Bytes     int64     // of their envelopes
 	Oldest    time.Time // when the oldest of them was accepted; zero if there is none
 	Blobs     int64     // bytes of device infos and shared device data
+	Locked    bool      // a transaction is under way
+	Devices   []DeviceState
+}
+
+// DeviceState is what an operator may want to know of a device slot.
+type DeviceState struct {
+	devicegroup.Member
+	Oldest time.Time // when the oldest message that waits for it was accepted; zero if there is none
 }
 
 // surveyTries is how often a group is looked at that is being changed.
@@ -48,19 +58,27 @@ func (s *Server) Survey(each func(GroupState) error) error {
 		return err
 	}
 	for _, id := range ids {
-		state, err := surveyGroup(s.store, id, s.leftAt())
+		state, err := s.look(id)
 		if err != nil {
 			return err
 		}
 		if state.Slots == 0 {
 			continue // gone since, or not readable, which the log has said
 		}
-		s.groups.addPresence(&state)
 		if err := each(state); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// look tells what there is to say of one group, whether it is in use or not.
+func (s *Server) look(id d2m.GroupID) (GroupState, error) {
+	state, err := surveyGroup(s.store, id, s.leftAt())
+	if err == nil && state.Slots > 0 {
+		s.groups.addPresence(&state)
+	}
+	return state, err
 }
 
 func storedGroups(store reflect.Store) (ids []d2m.GroupID, err error) {
@@ -85,11 +103,15 @@ func surveyGroup(store reflect.Store, id d2m.GroupID, left time.Time) (GroupStat
 	}
 	state.Slots, state.Messages, state.Bytes = len(survey.Slots), survey.Messages, survey.Bytes
 	state.Oldest, state.Blobs = survey.Oldest, survey.Blobs
-	for _, slot := range survey.Slots {
+	for i, slot := range survey.Slots {
 		seen := time.UnixMilli(int64(slot.Since))
 		if slot.Connected && left.After(seen) {
 			seen = left
 		}
+		queue := survey.Queues[i]
+		state.Devices = append(state.Devices, DeviceState{
+			devicegroup.Member{Device: slot.Device, Since: seen, Messages: queue.Messages, Bytes: queue.Bytes}, queue.Oldest,
+		})
 		if seen.After(state.Seen) {
 			state.Seen = seen
 		}
@@ -126,6 +148,17 @@ func (gs *groups) addPresence(state *GroupState) {
 	if connected > 0 {
 		state.Seen = time.Now()
 	}
+	state.Locked = g.core.Locked()
+	stored := state.Devices
+	state.Devices = nil
+	for _, m := range g.core.Members() {
+		device := DeviceState{Member: m}
+		i := slices.IndexFunc(stored, func(d DeviceState) bool { return d.Device == m.Device })
+		if i >= 0 && m.Messages > 0 {
+			device.Oldest = stored[i].Oldest
+		}
+		state.Devices = append(state.Devices, device)
+	}
 }
 
 // Holdings are what a server has in memory of its users.
@@ -151,3 +184,8 @@ func (s *Server) Holdings() Holdings {
 
 // Pseudonym returns the name of a group in this server's log, if that names groups.
 func (s *Server) Pseudonym(group d2m.GroupID) string { return s.view.Pseudonym(group) }
+
+// SlotPseudonym returns the name of a device slot for the operator. No log has it.
+func (s *Server) SlotPseudonym(group d2m.GroupID, device d2m.DeviceID) string {
+	return s.view.SlotPseudonym(group, device)
+}

@@ -230,3 +230,96 @@ func TestB34_ForgetBehindACommit(t *testing.T) {
 		}
 	})
 }
+
+// One device is dropped by the operator, by name: its connection gets 4113 when it is durable, its messages go, and the others
+// do not notice.
+func TestB32_DropByTheOperator(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		id, other := newIdentity(t), newIdentity(t)
+		a, _ := s.login(id, 1, d2m.SlotNew)
+		b, _ := s.login(id, 2, d2m.SlotNew)
+		s.login(other, 2, d2m.SlotNew)
+		expect[d2m.RolePromotedToLeader](a.device)
+		away, _ := s.login(id, 3, d2m.SlotNew)
+		away.leave()
+		synctest.Wait()
+		a.reflect(1, make([]byte, 100))
+		synctest.Wait()
+		time.Sleep(time.Second)
+		g := s.survey()[id.group]
+		if len(g.Devices) != 3 || g.Locked || !g.Devices[0].Leads || g.Devices[1].Leads || !g.Devices[1].Connected || g.Devices[2].Connected ||
+			g.Devices[0].Messages != 0 || g.Devices[2].Messages != 1 || g.Devices[2].Bytes != 100 || g.Devices[2].Oldest.IsZero() {
+			t.Errorf("devices: %+v", g.Devices)
+		}
+		drop := func(device d2m.DeviceID, want bool) {
+			t.Helper()
+			found, err := s.DropNamed(t.Context(), s.Pseudonym(id.group), s.SlotPseudonym(id.group, device))
+			if found != want || err != nil {
+				t.Errorf("found: %v, %v", found, err)
+			}
+		}
+		drop(2, true)
+		drop(2, false)
+		expect[d2m.Reflected](b.device)
+		b.expectClose(d2m.CloseDropped)
+		drop(3, true)
+		if g := s.survey()[id.group]; len(g.Devices) != 1 || g.Messages != 0 {
+			t.Errorf("left: %+v", g)
+		}
+		s.refused(id, 3, d2m.SlotExisting, d2m.CloseSlotState)
+		if found, err := s.DropNamed(t.Context(), s.Pseudonym(other.group), s.SlotPseudonym(id.group, 1)); found || err != nil {
+			t.Errorf("a slot of another group: %v, %v", found, err)
+		}
+		drop(1, true)
+		a.expectClose(d2m.CloseDropped)
+		if stored := s.storedGroups(); len(stored) != 1 || stored[0] != other.group {
+			t.Errorf("stored: %d groups", len(stored))
+		}
+		for _, device := range s.survey()[other.group].Devices {
+			if !device.Connected {
+				t.Error("the other group has lost its device")
+			}
+		}
+	})
+}
+
+// Drop waits for its own commit, and says if that fails.
+func TestB43_DropWhenTheStoreFails(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := startInBubble(t)
+		id := newIdentity(t)
+		a, _ := s.login(id, 1, d2m.SlotNew)
+		s.login(id, 2, d2m.SlotNew)
+		expect[d2m.RolePromotedToLeader](a.device)
+		synctest.Wait()
+		step := make(chan error)
+		s.memory().Fail(func(op memstore.Op, _ d2m.GroupID) error {
+			if op == memstore.OpCommit {
+				return <-step
+			}
+			return nil
+		})
+		a.send(d2m.SetSharedDeviceData{Data: []byte("under way")})
+		synctest.Wait()
+		answered := make(chan error, 1)
+		go func() {
+			_, err := s.Drop(t.Context(), id.group, 2)
+			answered <- err
+		}()
+		synctest.Wait()
+		step <- nil
+		synctest.Wait()
+		if len(answered) != 0 {
+			t.Error("answered before the slot was gone")
+		}
+		step <- reflect.ErrUnavailable
+		if err := <-answered; !errors.Is(err, reflect.ErrUnavailable) {
+			t.Errorf("answered with %v", err)
+		}
+		s.memory().Fail(nil)
+		if found, err := s.Drop(t.Context(), id.group, 2); !found || err != nil {
+			t.Errorf("found: %v, %v", found, err)
+		}
+	})
+}

@@ -10,7 +10,7 @@
 //
 // Full is for debugging. It has an end, at most [MaxFull] away, after which strict holds.
 //
-// Device ids, server groups and payloads have no way here at all.
+// Device ids, server groups and payloads have no way here at all; a device slot has a pseudonym, which no log gets.
 package privacy
 
 import (

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -48,6 +49,14 @@ func NewPseudonym() string {
 func (v *View) Pseudonym(group d2m.GroupID) string {
 	mac := hmac.New(sha256.New, v.key[:])
 	mac.Write(group[:])
+	return hex.EncodeToString(mac.Sum(nil)[:4])
+}
+
+// SlotPseudonym returns the name of a device slot, of the same kind as a group's, for what an operator sees and does at the
+// server itself. No log has it.
+func (v *View) SlotPseudonym(group d2m.GroupID, device d2m.DeviceID) string {
+	mac := hmac.New(sha256.New, v.key[:])
+	mac.Write(binary.LittleEndian.AppendUint64(group[:], uint64(device))) // longer than a group alone: no slot is named like a group
 	return hex.EncodeToString(mac.Sum(nil)[:4])
 }
 
