@@ -13,7 +13,7 @@ COMPARE_TINY    := --rounds 1 --duration 100ms --groups 5
 
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help test race model mutate vet integration powercut torture fuzz bench compare compare-packages
+.PHONY: help test race model mutate vet integration screenshots powercut torture fuzz bench compare compare-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[a-z -]* ## /\1\t/p' Makefile | expand -t 18
@@ -36,13 +36,17 @@ vet: ## look for mistakes with go vet and staticcheck, in the integration tests 
 	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags integration ./...
 
-integration: compare-packages ## run the tests that need root, strace, ip, microsocks, haproxy, nginx, Caddy and what compare needs, installed if missing (Debian, Ubuntu)
-	for package in strace microsocks haproxy nginx caddy iproute2; do \
+integration: compare-packages ## run the tests that need root, strace, ip, microsocks, haproxy, nginx, Caddy, Chromium and what compare needs, installed if missing (Debian, Ubuntu)
+	for package in strace microsocks haproxy nginx caddy iproute2 chromium; do \
 		dpkg -s $$package >/dev/null 2>&1 || { $(SUDO) apt-get update && $(SUDO) apt-get install -y $$package; } || exit 1; \
 	done
 	$(GO) test -count=1 -tags integration -parallel 16 ./internal/integration ./internal/powercut
 	$(GO) test -count=1 -tags integration -run Attack ./mediator ./internal/hostile
 	$(GO) -C internal/acmetest test -count=1 ./...
+	$(GO) -C internal/browsertest test -count=1 ./...
+
+screenshots: ## make the pictures in docs/images; it needs Chromium
+	$(GO) -C internal/browsertest run ./screenshots
 
 powercut: ## cut the power of the store for MINUTES, SELECTIONS at each sync; it needs strace
 	$(GO) test ./internal/powercut -tags integration -run 'TestPowerCut$$' -count=1 -v -timeout 24h \

@@ -74,7 +74,8 @@ var table = map[string]rule{
 	},
 
 	// The private side of the server, for its operator.
-	"admin": {own: []string{"d2m", "mediator"}, others: []string{"golang.org/x/net/netutil"}},
+	"admin/page": {own: []string{"d2m"}}, // which server it shows, it does not know
+	"admin":      {own: []string{"admin/page", "d2m", "mediator"}, others: []string{"golang.org/x/net/netutil"}},
 
 	// The chat server that the mediator can be tried with. The mediator does not know it: they meet on the wire.
 	"chatserver": {
