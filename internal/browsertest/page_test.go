@@ -62,9 +62,9 @@ const (
 	devices = "document.querySelectorAll('.device').length"
 )
 
-func open(t *testing.T, in *visit, width, height int64) *visit {
+func open(t *testing.T, width, height int64) *visit {
 	t.Helper()
-	p, err := browser.Open(in.Context, width, height)
+	p, err := browser.Open(testContext(t), width, height)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,8 +73,6 @@ func open(t *testing.T, in *visit, width, height int64) *visit {
 }
 
 func TestAdminPage(t *testing.T) {
-	ctx, stop := browser.Start(testContext(t))
-	t.Cleanup(stop)
 	m := newMediator(t)
 	server := m.serve()
 	m.run("device", "new", "phone")
@@ -85,28 +83,27 @@ func TestAdminPage(t *testing.T) {
 	}
 	phone := m.start("device", "listen", "--device", "phone")
 
-	in := &visit{t, &browser.Page{Context: ctx}}
 	link := m.link()
-	page := open(t, in, 1280, 900)
+	page := open(t, 1280, 900)
 	page.do(chromedp.Navigate(link))
 	page.await(shown + " && " + devices + " == 3")
-	t.Run("link", func(t *testing.T) { testLink(t, in, page, m, link) })
+	t.Run("link", func(t *testing.T) { testLink(t, page, m, link) })
 	t.Run("live", func(t *testing.T) { testLive(t, page, phone) })
 	t.Run("policy", func(t *testing.T) { testPolicy(t, page) })
 	t.Run("keyboard", func(t *testing.T) { testKeyboard(t, page) })
 	t.Run("drop", func(t *testing.T) { testDrop(t, page, m) })
-	t.Run("phone", func(t *testing.T) { testNarrow(t, in, m) })
+	t.Run("phone", func(t *testing.T) { testNarrow(t, m) })
 	t.Run("restart", func(t *testing.T) { server = testRestart(t, page, m, server) })
 	t.Run("drain", func(t *testing.T) { testDrain(t, page, server) })
 }
 
 // A link is good once. It leaves no trace in the address; the token lets in, too, and a wrong one does not.
-func testLink(t *testing.T, in, page *visit, m *mediator, link string) {
+func testLink(t *testing.T, page *visit, m *mediator, link string) {
 	page.t = t
 	page.is("location.hash == '' && !location.href.includes('once')")
 	page.is("document.cookie == ''")
 	page.noErrors()
-	again := open(t, in, 1280, 900)
+	again := open(t, 1280, 900)
 	again.do(chromedp.Navigate(link))
 	again.await("!document.getElementById('entry').hidden && " + text("refused") + ".includes('used before')")
 	again.do(chromedp.SendKeys("#token", "wrong"+kb.Enter, chromedp.ByQuery))
@@ -215,9 +212,9 @@ func testDrop(t *testing.T, page *visit, m *mediator) {
 }
 
 // On a phone nothing is cut off or has to be scrolled aside.
-func testNarrow(t *testing.T, in *visit, m *mediator) {
+func testNarrow(t *testing.T, m *mediator) {
 	link := m.link()
-	page := open(t, in, 360, 740)
+	page := open(t, 360, 740)
 	page.do(chromedp.Navigate(link))
 	page.await(shown + " && " + devices + " == 2")
 	for _, scheme := range []string{"light", "dark"} {

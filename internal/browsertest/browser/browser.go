@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -13,19 +14,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Start runs a browser until stop. Its profile is a new one, and goes with it.
-func Start(ctx context.Context) (started context.Context, stop func()) {
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("hide-scrollbars", true))
-	allocator, release := chromedp.NewExecAllocator(ctx, options...)
-	started, cancel := chromedp.NewContext(allocator)
-	return started, func() {
-		cancel()
-		release()
-	}
-}
+// patience is for what is due at once.
+const patience = 20 * time.Second
 
-// Page is a tab with storage of its own.
+// Page is a browser with one page. Its profile is a new one, and goes with it.
 type Page struct {
 	Context context.Context // for chromedp.Run
 	Close   func()
@@ -35,16 +27,22 @@ type Page struct {
 	errors   []string
 }
 
-// Open opens a tab of a size.
-func Open(browser context.Context, width, height int64) (*Page, error) {
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
-	p := &Page{Context: ctx, Close: cancel}
-	chromedp.ListenTarget(ctx, p.note)
-	err := chromedp.Run(ctx, network.Enable(), log.Enable(), runtime.Enable(),
+// Open starts a browser with a window of a size, until Close or the end of ctx.
+func Open(ctx context.Context, width, height int64) (*Page, error) {
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, // root has none
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("hide-scrollbars", true))
+	allocator, release := chromedp.NewExecAllocator(ctx, options...)
+	tab, cancel := chromedp.NewContext(allocator)
+	p := &Page{Context: tab, Close: func() {
+		cancel()
+		release()
+	}}
+	chromedp.ListenTarget(tab, p.note)
+	err := chromedp.Run(tab, network.Enable(), log.Enable(), runtime.Enable(),
 		emulation.SetDeviceMetricsOverride(width, height, 1, width < 600))
 	if err != nil {
-		cancel()
-		return nil, err
+		p.Close()
+		return nil, fmt.Errorf("chromium: %w", err)
 	}
 	return p, nil
 }
@@ -85,7 +83,7 @@ func (p *Page) Errors() []string {
 // Await waits until an expression of JavaScript is true.
 func (p *Page) Await(expression string) error {
 	var is bool
-	err := chromedp.Run(p.Context, chromedp.Poll(expression, &is, chromedp.WithPollingInterval(50e6), chromedp.WithPollingTimeout(20e9)))
+	err := chromedp.Run(p.Context, chromedp.Poll(expression, &is, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience)))
 	if err != nil {
 		return fmt.Errorf("await %s: %w", expression, err)
 	}

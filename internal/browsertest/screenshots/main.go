@@ -21,7 +21,7 @@ import (
 )
 
 // warmUp is how long the server runs before its pictures are taken, so that the curve has something to show.
-const warmUp = 30 * time.Second
+const warmUp = 5 * time.Second
 
 // pictures are what is made.
 var pictures = []struct {
@@ -57,11 +57,6 @@ func run(to string) error {
 	server := &http.Server{Handler: p.Trusted(http.NotFoundHandler(), ""), ReadHeaderTimeout: time.Minute}
 	go server.Serve(l)
 	defer server.Close()
-	started, stop := browser.Start(ctx)
-	defer stop()
-	if err := chromedp.Run(started); err != nil {
-		return err
-	}
 	select {
 	case <-time.After(warmUp):
 	case <-ctx.Done():
@@ -71,7 +66,7 @@ func run(to string) error {
 		return err
 	}
 	for _, picture := range pictures {
-		tab, err := browser.Open(started, picture.width, picture.height)
+		tab, err := browser.Open(ctx, picture.width, picture.height)
 		if err != nil {
 			return err
 		}
