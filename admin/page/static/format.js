@@ -24,7 +24,7 @@ export function duration(ms) {
   const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60), days = Math.floor(hours / 24);
   if (seconds < 60) return seconds + " s";
   if (minutes < 60) return minutes + " min";
-  if (hours < 10) return hours + " h " + (minutes % 60) + " min";
+  if (hours < 10 && minutes % 60) return hours + " h " + (minutes % 60) + " min";
   if (hours < 48) return hours + " h";
   return counted(days, "day");
 }

@@ -44,6 +44,7 @@ export function showVitals(v) {
   text($("version"), v.version + " · up for " + duration(now - new Date(v.started)));
   const wrong = v.checks.filter((check) => !check.ok);
   $("checks").hidden = wrong.length === 0;
+  $("checks").className = v.state === "not ready" ? "banner alarm" : "banner";
   keyed($("checks"), wrong, (check) => check.name, () => make("li", ""), (li, check) => text(li, check.name + ": " + check.text));
 
   text($("connections"), count(v.connections));
@@ -162,7 +163,7 @@ function updateDevice(li, place, now, drop) {
   text(name.firstChild, "Slot " + slot);
   name.lastChild.hidden = !device.leads;
   presence.className = "presence " + (device.connected ? "on" : "off");
-  text(presence, (device.connected ? "connected for " : "away for ") + duration(now - new Date(device.since)));
+  text(presence, (device.connected ? "connected " : "away ") + duration(now - new Date(device.since)));
   text(queue, device.messages ? waiting(device, now).slice(3) : "nothing waiting");
   queue.className = device.messages ? "queue" : "queue none";
   button.setAttribute("aria-label", "Drop slot " + slot + " of group " + group.name);
