@@ -36,8 +36,8 @@ vet: ## look for mistakes with go vet and staticcheck, in the integration tests 
 	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags integration ./...
 
-integration: compare-packages ## run the tests that need root, strace, ip, microsocks, haproxy, nginx, Caddy, Chromium and what compare needs, installed if missing (Debian, Ubuntu)
-	for package in strace microsocks haproxy nginx caddy iproute2 chromium; do \
+integration: compare-packages ## run the tests that need root, strace, ip, microsocks, haproxy, nginx, Caddy, Chromium, Prometheus and what compare needs, installed if missing (Debian, Ubuntu)
+	for package in strace microsocks haproxy nginx caddy iproute2 chromium prometheus; do \
 		dpkg -s $$package >/dev/null 2>&1 || { $(SUDO) apt-get update && $(SUDO) apt-get install -y $$package; } || exit 1; \
 	done
 	$(GO) test -count=1 -tags integration -parallel 16 ./internal/integration ./internal/powercut

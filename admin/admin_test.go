@@ -28,6 +28,7 @@ type fake struct {
 	groups    []mediator.GroupState
 	failure   error
 	forgotten []d2m.GroupID
+	condition mediator.Condition
 }
 
 func (f *fake) Survey(each func(mediator.GroupState) error) error {
@@ -48,6 +49,8 @@ func (f *fake) Forget(_ context.Context, group d2m.GroupID) (bool, error) {
 	}
 	return false, f.failure
 }
+
+func (f *fake) Condition() mediator.Condition { return f.condition }
 
 func (f *fake) Pseudonym(group d2m.GroupID) string { return hex.EncodeToString(group[:1]) }
 

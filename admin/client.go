@@ -19,6 +19,9 @@ import (
 // maxAnswer is how much of an answer is read, bytes: a million groups.
 const maxAnswer = 256 << 20
 
+// maxReadiness is the same for what a stranger may answer, bytes.
+const maxReadiness = 64 << 10
+
 // ErrNotRunning says that no server listens on the socket.
 var ErrNotRunning = errors.New("no server is running on this data directory")
 
@@ -30,8 +33,11 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Text }
 
-// Client calls the API of the server that has a data directory.
-type Client struct{ http http.Client }
+// Client calls the API of a server.
+type Client struct {
+	http http.Client
+	what string // is called, for errors
+}
 
 // Connect looks for the server of a data directory. The error is ErrNotRunning if there is none, else one sentence for the
 // operator.
@@ -45,10 +51,23 @@ func Connect(dir string) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("control socket %s: %w; run this as the server's user", filepath.Join(dir, SocketName), plain(err))
 	}
-	return &Client{http.Client{Transport: &http.Transport{
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, dir) },
+	return newClient("control socket", func(ctx context.Context) (net.Conn, error) { return dial(ctx, dir) }), nil
+}
+
+// ConnectTo makes a client of a server whose private side is at an address: of network tcp, HOST:PORT, or of unix, the path of a
+// socket. Over tcp there is only an answer to what needs no token.
+func ConnectTo(network, address string) *Client {
+	return newClient("private side "+address, func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	})
+}
+
+func newClient(what string, dial func(context.Context) (net.Conn, error)) *Client {
+	return &Client{what: what, http: http.Client{Transport: &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true,
-	}}}, nil
+	}}}
 }
 
 func dial(ctx context.Context, dir string) (net.Conn, error) {
@@ -79,26 +98,46 @@ func (c *Client) Privacy(ctx context.Context) (known Knowledge, err error) {
 	return known, c.call(ctx, http.MethodGet, "/privacy", &known)
 }
 
-// do makes one call. The caller closes the body of the answer, which is none of an error.
-func (c *Client) do(ctx context.Context, method, path string) (*http.Response, error) {
+// Ready returns whether devices should be sent to the server, and why.
+func (c *Client) Ready(ctx context.Context) (ready Readiness, err error) {
+	response, err := c.ask(ctx, http.MethodGet, readyPath)
+	if err != nil {
+		return ready, err
+	}
+	defer response.Body.Close()
+	err = json.NewDecoder(io.LimitReader(response.Body, maxReadiness)).Decode(&ready)
+	if err != nil || len(ready.Checks) == 0 || ready.Ready != (response.StatusCode == http.StatusOK) {
+		return Readiness{}, fmt.Errorf("%s: answered with %s, and nothing that a mediator says", c.what, response.Status)
+	}
+	return ready, nil
+}
+
+// ask makes one call, whatever the answer is. The caller closes its body.
+func (c *Client) ask(ctx context.Context, method, path string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://mediator"+path, nil)
 	if err != nil {
 		return nil, err
 	}
 	response, err := c.http.Do(request)
-	if err != nil {
-		if failed, ok := errors.AsType[*url.Error](err); ok {
-			err = failed.Err
-		}
-		return nil, fmt.Errorf("control socket: %w", err)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
 	}
-	if response.StatusCode < http.StatusMultipleChoices {
-		return response, nil
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.what, plain(err))
+	}
+	return response, nil
+}
+
+// do makes one call. The caller closes the body of the answer, which is none of an error.
+func (c *Client) do(ctx context.Context, method, path string) (*http.Response, error) {
+	response, err := c.ask(ctx, method, path)
+	if err != nil || response.StatusCode < http.StatusMultipleChoices {
+		return response, err
 	}
 	defer response.Body.Close()
 	var failed failure
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&failed); err != nil || failed.Error == "" {
-		failed.Error = "control socket: answered with " + response.Status
+		failed.Error = c.what + ": answered with " + response.Status
 	}
 	return nil, &RefusedError{response.StatusCode, failed.Error}
 }
@@ -114,7 +153,7 @@ func (c *Client) call(ctx context.Context, method, path string, answer any) erro
 		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(answer); err != nil {
-		return fmt.Errorf("control socket: answer: %w", err)
+		return fmt.Errorf("%s: answer: %w", c.what, err)
 	}
 	return nil
 }

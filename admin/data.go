@@ -49,7 +49,7 @@ type Compacted struct {
 	Took   int64 `json:"took_ms"`
 }
 
-var errNoData = errors.New("data: this server keeps nothing on disk")
+var errNoData = errors.New("data: is for the control socket alone, of a server that keeps something on disk")
 
 // dataRoutes adds the part of the API that is about what is stored.
 func (a *api) dataRoutes(mux *http.ServeMux) {

@@ -30,6 +30,7 @@ type Server interface {
 	Survey(each func(mediator.GroupState) error) error
 	Forget(ctx context.Context, group d2m.GroupID) (found bool, err error)
 	Pseudonym(group d2m.GroupID) string
+	Condition() mediator.Condition
 }
 
 // Options are the parts that the API is made of.
@@ -38,6 +39,7 @@ type Options struct {
 	Verdict func(group d2m.GroupID) string // what the access list says: allowed, denied or nothing
 	Known   func() (Knowledge, error)      // what the server knows
 	Data    Data                           // nil: there is none. A backup holds secret keys: only for the unix socket
+	Metrics http.Handler                   // for Prometheus; nil: none
 }
 
 // Handler returns the API.
@@ -48,6 +50,11 @@ func Handler(options Options) http.Handler {
 	mux.HandleFunc("DELETE /groups/{group}", a.forget)
 	mux.HandleFunc("GET /privacy", a.privacy)
 	a.dataRoutes(mux)
+	mux.HandleFunc("GET "+livePath, a.live)
+	mux.HandleFunc("GET "+readyPath, a.ready)
+	if a.Metrics != nil {
+		mux.Handle("GET "+metricsPath, a.Metrics)
+	}
 	return http.MaxBytesHandler(mux, maxBody)
 }
 

@@ -24,10 +24,10 @@ const (
 	answerTimeout  = time.Minute
 	idleTimeout    = 10 * time.Second
 	maxHeader      = 8 << 10
-	maxConnections = 16
+	maxConnections = 32 // of one listener; the next ones wait in the kernel
 )
 
-// Socket is the listener of the API. Close removes it from the directory.
+// Socket is a unix socket that the private side is served on. Close removes it from its directory.
 type Socket struct {
 	net.Listener
 	path string
@@ -36,20 +36,33 @@ type Socket struct {
 // Listen opens the socket in a data directory, in place of one that a server left behind. The caller must have the directory
 // for itself, which makes any other socket a stale one. The error is one sentence for the operator.
 func Listen(dir string) (*Socket, error) {
-	s, err := listen(dir)
+	path := filepath.Join(dir, SocketName)
+	s, err := listen(path)
 	if err != nil {
-		return nil, fmt.Errorf("control socket %s: %w", filepath.Join(dir, SocketName), plain(err))
+		return nil, fmt.Errorf("control socket %s: %w", path, plain(err))
 	}
 	return s, nil
 }
 
+// errAnswers says that a server listens on a socket.
+var errAnswers = errors.New("is in use by another program")
+
+// ListenUnix opens a socket at any path, for the owner of this process alone, in place of one that a server left behind.
+func ListenUnix(path string) (*Socket, error) {
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		conn.Close()
+		return nil, errAnswers
+	}
+	s, err := listen(path)
+	return s, plain(err)
+}
+
 // listen makes the socket in a directory that nobody else may enter, and moves it only when its mode is right.
-func listen(dir string) (*Socket, error) {
-	path := filepath.Join(dir, SocketName)
+func listen(path string) (*Socket, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSocket == 0 {
 		return nil, errors.New("is there and is no socket; move it away")
 	}
-	making, err := os.MkdirTemp(dir, ".control-*")
+	making, err := os.MkdirTemp(filepath.Dir(path), ".control-*")
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +93,15 @@ func listenIn(dir string) (net.Listener, error) {
 	return l, err
 }
 
+// ListenTCP opens a TCP address. Who is served there needs the token: see [Token.Require].
+func ListenTCP(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, plain(err)
+	}
+	return netutil.LimitListener(l, maxConnections), nil
+}
+
 // Close ends the listener and removes the socket.
 func (s *Socket) Close() error {
 	err := s.Listener.Close()
@@ -105,7 +127,7 @@ func NewServer(handler http.Handler) *http.Server {
 	}
 }
 
-// plain strips the repetition of the path from an error.
+// plain strips the repetition of the path or address from an error.
 func plain(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err

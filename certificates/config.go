@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/acme"
 )
@@ -19,6 +20,9 @@ type Source interface {
 
 	// Reload makes Run look at once.
 	Reload()
+
+	// Expires is when the certificate of the moment does; zero if there is none yet.
+	Expires() time.Time
 }
 
 // forwardSecret are the cipher suites of TLS 1.2 whose keys are of no use to whoever gets the server's key later. Those of
@@ -67,4 +71,12 @@ func (c *current) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return certificate, nil
 	}
 	return nil, errNone
+}
+
+// expires is when the certificate does; zero if there is none.
+func (c *current) expires() time.Time {
+	if certificate := c.Load(); certificate != nil {
+		return certificate.Leaf.NotAfter
+	}
+	return time.Time{}
 }

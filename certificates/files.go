@@ -64,6 +64,9 @@ func (p *pair) content() content {
 // Config implements Source.
 func (f *Files) Config() *tls.Config { return newConfig(f.current.get) }
 
+// Expires implements Source.
+func (f *Files) Expires() time.Time { return f.current.expires() }
+
 // Reload implements Source.
 func (f *Files) Reload() {
 	select {

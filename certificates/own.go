@@ -58,6 +58,9 @@ func (o *own) Reload() {
 	}
 }
 
+// Expires implements Source.
+func (o *own) Expires() time.Time { return o.current.expires() }
+
 // Run implements Source.
 func (o *own) Run(ctx context.Context) {
 	ticker := time.NewTicker(watchInterval)

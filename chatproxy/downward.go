@@ -116,6 +116,7 @@ func (s *Session) Take() (data []byte, ends []int, end *End) {
 	s.unsent = s.taken.size()
 	s.changed.Broadcast()
 	if s.taken != nil {
+		s.proxy.counters.took(s.taken)
 		return s.taken.data, s.taken.ends, nil
 	}
 	if s.end != nil {

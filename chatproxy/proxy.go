@@ -51,7 +51,8 @@ type Config struct {
 
 // Proxy opens sessions. Its methods may be called by several goroutines.
 type Proxy struct {
-	way atomic.Pointer[way] // of the sessions that are opened next
+	way      atomic.Pointer[way] // of the sessions that are opened next
+	counters counters
 
 	// fixed
 	ctx    context.Context // ends with Close

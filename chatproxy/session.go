@@ -58,6 +58,7 @@ func (s *Session) connectOnce() {
 		return
 	}
 	s.running = true
+	s.proxy.counters.began.Add(1)
 	var ctx context.Context
 	ctx, s.cut = context.WithCancel(s.proxy.ctx)
 	s.proxy.tasks.Go(func() { s.run(ctx) })
@@ -103,11 +104,16 @@ func stopTimer(t *time.Timer) {
 // run connects, and brings the device what the chat server sends, until the session ends.
 func (s *Session) run(ctx context.Context) {
 	defer s.cut()
+	counters := &s.proxy.counters
+	counters.open.Add(1)
+	defer counters.open.Add(-1)
 	conn, err := s.connect(ctx)
+	counters.lastFailed.Store(err != nil)
 	if err != nil {
 		s.finish(End{Code: d2m.CloseChatServerUnreachable, Reason: "chat server cannot be reached", Cause: err})
 		return
 	}
+	counters.reached.Add(1)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	if s.writeEarly(&upstream{conn, nowait.Socket(conn)}) {
 		s.finish(s.receive(conn))
@@ -131,6 +137,7 @@ func (s *Session) finish(end End) {
 	if s.stalled {
 		end = End{Code: d2m.CloseChatServerInternal, Reason: "chat server takes nothing", Cause: errStalled}
 	}
+	s.proxy.counters.ended[endingOf(end)].Add(1)
 	s.end = &end
 	s.upstream, s.early = nil, nil
 	s.leave()

@@ -27,6 +27,7 @@ func (s *Session) Send(data []byte) {
 	if conn == nil {
 		return
 	}
+	s.proxy.counters.bytesUp.Add(int64(len(data)))
 	err := conn.writeAll(data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,6 +72,7 @@ func (s *Session) writeEarly(conn *upstream) bool {
 		s.early = nil
 		s.changed.Broadcast()
 		s.mu.Unlock()
+		s.proxy.counters.bytesUp.Add(int64(len(data)))
 		if err := conn.writeAll(data); err != nil {
 			s.mu.Lock()
 			s.writeFailed(conn, err)

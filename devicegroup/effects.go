@@ -147,6 +147,7 @@ func (c *Conn) place(p placed) {
 func (g *Group) afterCommit() {
 	s := g.slot(g.lock.Holder)
 	g.unlock()
+	g.tally.Committed++
 	if s != nil && s.conn != nil && s.conn.committing {
 		s.conn.committing = false
 		g.wake(s.conn)
@@ -194,6 +195,9 @@ func (g *Group) Fail(err error) {
 		}
 	}
 	g.waiting, g.replay = nil, nil
+	if g.lock != nil {
+		g.tally.Aborted++
+	}
 	g.locking = locking{}
 	for _, s := range g.slots {
 		if s.conn != nil {

@@ -32,6 +32,7 @@ type Group struct {
 	replay  []*Conn // whose backlog is to be handled
 	woken   []*Conn
 	notices []Notice
+	tally   Tally
 }
 
 // slot is a device's place in the group.

@@ -74,6 +74,7 @@ func (g *Group) reflect(c *Conn, r d2m.Reflect) {
 	case ephemeral:
 		g.reflectEphemeral(c, r)
 	case len(g.slots) == 1:
+		g.tally.Reflected++
 		g.storeLazily()
 		g.emit(effect{kind: effectAck, conn: c, number: uint64(r.ID), timestamp: g.stamp()})
 	case !g.roomFor(len(r.Envelope)):
@@ -91,6 +92,7 @@ func (g *Group) roomFor(bytes int) bool {
 
 // reflectStored takes a message that has to be stored before it is acknowledged.
 func (g *Group) reflectStored(c *Conn, r d2m.Reflect) {
+	g.tally.Reflected++
 	timestamp := g.stamp()
 	ack := effect{kind: effectAck, conn: c, number: uint64(r.ID), timestamp: timestamp, cost: len(r.Envelope)}
 	if g.held() {
@@ -114,6 +116,7 @@ func (g *Group) enqueue(sender d2m.DeviceID, timestamp uint64, envelope []byte) 
 
 // reflectEphemeral takes a message for those who are connected (B20), or keeps it for the end of the lock (B26).
 func (g *Group) reflectEphemeral(c *Conn, r d2m.Reflect) {
+	g.tally.Ephemerals++
 	g.storeLazily()
 	timestamp := g.stamp()
 	if g.held() {
@@ -177,15 +180,19 @@ func (g *Group) acknowledge(c *Conn, a d2m.ReflectedAck) {
 		return
 	}
 	g.confirm(c.slot)
-	g.strike(c, number)
+	if g.strike(c, number) {
+		g.tally.Acked++
+	}
 }
 
-// strike takes a message out of c's queue.
-func (g *Group) strike(c *Conn, number uint64) {
-	if g.queue.Ack(c.slot.cursor, number) {
+// strike takes a message out of c's queue. It reports whether it was there.
+func (g *Group) strike(c *Conn, number uint64) bool {
+	was := g.queue.Ack(c.slot.cursor, number)
+	if was {
 		g.storeLazily()
 		c.slot.warned = c.slot.warned && g.fill(c.slot) >= 0.25
 	}
+	return was
 }
 
 // Skip leaves out the i-th message of out's Fetch, which is damaged in the store. For c it counts as acknowledged: else it

@@ -202,6 +202,7 @@ func (g *Group) nextOfStream(c *Conn, out *Output) bool {
 		}
 	}
 	c.cursor, c.given = item.Number+1, item.Number
+	g.tally.Delivered++
 	return true
 }
 
@@ -211,6 +212,7 @@ func (g *Group) nextPlaced(c *Conn, out *Output) {
 	out.Add(p.frame)
 	switch p.mark {
 	case markEphemeral:
+		g.tally.Delivered++
 		c.ephemeral -= len(p.frame)
 		c.given = p.at
 	case markBegin:

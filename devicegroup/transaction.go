@@ -36,6 +36,7 @@ func (g *Group) begin(c *Conn, b d2m.BeginTransaction) {
 		g.lastLock++
 		g.lock = transactions.Begin(g.now, g.lastLock, c.slot.device, b.Scope, b.TTL, g.config.MaxTTL)
 		g.holder = c
+		g.tally.Begun++
 		c.begins++
 		g.emit(effect{kind: effectPlace, conn: c, mark: markBegin, frame: d2m.BeginTransactionAck{}.Append(nil)})
 	case g.holder != c:
@@ -73,7 +74,10 @@ func (g *Group) stage(c *Conn, r d2m.Reflect) {
 		return
 	}
 	g.storeLazily()
-	if !m.Ephemeral {
+	if m.Ephemeral {
+		g.tally.Ephemerals++
+	} else {
+		g.tally.Reflected++
 		g.emit(effect{kind: effectAck, conn: c, number: uint64(r.ID), timestamp: m.Timestamp})
 	}
 }
@@ -144,6 +148,7 @@ func (g *Group) publishStaged(c *Conn, m transactions.Staged) {
 
 // abort ends the lock without a commit: what was staged is gone (B28).
 func (g *Group) abort() {
+	g.tally.Aborted++
 	g.tellEnd()
 	g.placeDeferred()
 	g.unlock()

@@ -191,11 +191,12 @@ func TestB34_ClaimedAgainWhileClosing(t *testing.T) {
 func TestB34_ClaimFails(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := startInBubble(t)
-		s.loginVolatile(newIdentity(t), 1).leaveAtOnce()
+		id := newIdentity(t)
+		s.loginVolatile(id, 1).leaveAtOnce()
 		time.Sleep(9 * time.Minute)
 		var claims atomic.Int64
-		s.memory().Fail(func(op memstore.Op, _ d2m.GroupID) error {
-			if op == memstore.OpClaim {
+		s.memory().Fail(func(op memstore.Op, of d2m.GroupID) error {
+			if op == memstore.OpClaim && of == id.group {
 				claims.Add(1)
 			}
 			return reflect.ErrUnavailable

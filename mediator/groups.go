@@ -46,7 +46,7 @@ type group struct {
 }
 
 func newGroups(s *Server) *groups {
-	gs := &groups{server: s, committer: reflect.NewCommitter(s.store), inUse: make(map[d2m.GroupID]*group)}
+	gs := &groups{server: s, committer: reflect.NewCommitter(measuredStore{s.store, &s.counters}), inUse: make(map[d2m.GroupID]*group)}
 	gs.alarms = newAlarms(gs.tick)
 	return gs
 }
@@ -192,6 +192,7 @@ func (g *group) register(c *conn, hello *d2m.ClientHello) error {
 	if c.member.Registered() {
 		c.guest.register()
 		c.out.trust()
+		g.groups.server.counters.logins.Add(1)
 	}
 	g.admitStill(c)
 	g.settle()
@@ -248,6 +249,7 @@ func (g *group) next(c *conn, out *devicegroup.Output) {
 		c.core.Next(c.member, out)
 	}
 	c.unblock()
+	g.count(c.core)
 	g.countMemory()
 }
 
@@ -257,6 +259,7 @@ func (g *group) nextAtOnce(c *conn, out *devicegroup.Output) (left bool) {
 	defer g.mu.Unlock()
 	c.core.NextInMemory(c.member, out)
 	c.unblock()
+	g.count(c.core)
 	g.countMemory()
 	return c.core.Pending(c.member) || !c.member.Dry()
 }
@@ -346,6 +349,7 @@ func (g *group) settleWith(core *devicegroup.Group, wake func(*conn)) {
 		c.unblock()
 		wake(c)
 	}
+	g.count(core)
 	for _, notice := range core.Notices() {
 		s.logNotice(g.id, notice)
 	}
@@ -369,6 +373,9 @@ func (g *group) settleWith(core *devicegroup.Group, wake func(*conn)) {
 		g.groups.alarms.set(g.id, at)
 	}
 }
+
+// count keeps the server's account of what has happened. g.mu is held.
+func (g *group) count(core *devicegroup.Group) { g.groups.server.counters.add(core.Tally()) }
 
 // askForCommit tells the committer what it is not told yet. g.mu is held.
 func (g *group) askForCommit() {

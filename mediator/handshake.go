@@ -65,6 +65,7 @@ func (c *conn) authenticate(payload []byte) (*d2m.ClientHello, error) {
 		return nil, protocolError(err.Error())
 	}
 	if !c.server.checkResponse(c.verifier, c.url.GroupID, &hello.Response) {
+		c.server.counters.wrongResponses.Add(1)
 		return nil, protocolError("client hello: response does not match the challenge")
 	}
 	c.verifier = nil

@@ -73,7 +73,7 @@ type limits struct {
 	// fixed
 	key [32]byte // of the addresses
 
-	refused [limitKinds]atomic.Int64 // since the last line in the log
+	refused [limitKinds]atomic.Int64
 
 	mu     sync.Mutex
 	config *Config // resolved; that of addressTable, too

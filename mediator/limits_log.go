@@ -39,6 +39,20 @@ var limitNames = [limitKinds]string{
 
 func (k limitKind) String() string { return limitNames[k] }
 
+// The same for metrics.
+var limitLabels = [limitKinds]string{
+	limitNone:                   "none",
+	limitConnections:            "connections",
+	limitRequests:               "requests",
+	limitUnauthenticated:        "unauthenticated",
+	limitGroupConnections:       "group_connections",
+	limitAddressConnections:     "address_connections",
+	limitAddressRequests:        "address_requests",
+	limitAddressUnauthenticated: "address_unauthenticated",
+	limitAddressUpgrades:        "address_upgrades",
+	limitAddressGroups:          "address_groups",
+}
+
 // limitsInterval is between two lines in the log about the same limit.
 const limitsInterval = time.Minute
 
@@ -46,13 +60,14 @@ const limitsInterval = time.Minute
 func (s *Server) watchLimits() {
 	ticker := time.NewTicker(limitsInterval)
 	defer ticker.Stop()
-	var front time.Time // of the last line about proxies
+	var front time.Time          // of the last line about proxies
+	var logged [limitKinds]int64 // of what was refused
 	for {
 		select {
 		case <-s.stop:
 			return
 		case now := <-ticker.C:
-			s.logLimits()
+			s.logLimits(&logged)
 			s.logFront(now, &front)
 			s.limits.mu.Lock()
 			s.limits.sweep(now)
@@ -61,9 +76,12 @@ func (s *Server) watchLimits() {
 	}
 }
 
-func (s *Server) logLimits() {
+// logLimits tells what was refused and is not logged yet.
+func (s *Server) logLimits(logged *[limitKinds]int64) {
 	for kind := range limitKinds {
-		if n := s.limits.refused[kind].Swap(0); n > 0 {
+		refused := s.limits.refused[kind].Load()
+		n := refused - logged[kind]
+		if logged[kind] = refused; n > 0 {
 			s.config().Log.Warn().Stringer("limit", kind).Int64("refused", n).Msg("connections refused: a limit was reached")
 		}
 	}

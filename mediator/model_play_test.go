@@ -50,7 +50,8 @@ type served struct {
 func newServing(t *testing.T, random *rand.Rand) *serving {
 	config := mediator.DefaultConfig()
 	config.Group.MaxSlots, config.Group.QueueMessages, config.Group.MaxTTL = 3, 20, time.Minute
-	p := &serving{Rand: random, store: newHeldStore(), id: newIdentity(t), now: time.Now(), left: time.Now()}
+	id := newIdentity(t)
+	p := &serving{Rand: random, store: newHeldStore(id.group), id: id, now: time.Now(), left: time.Now()}
 	p.s = startServer(t, listen.NewPipe(), p.store, config)
 	c := config.Group
 	p.model = model.New(model.Config{

@@ -17,10 +17,12 @@ type heldStore struct {
 	outcomes chan error
 	free     chan struct{} // closed: nothing waits any more
 	claims   atomic.Int32  // since they were looked at
+	group    d2m.GroupID   // whose commits wait
 }
 
-func newHeldStore() *heldStore {
+func newHeldStore(group d2m.GroupID) *heldStore {
 	return &heldStore{
+		group:    group,
 		Store:    memstore.New(),
 		sealed:   make(chan *reflect.Batch, 1),
 		outcomes: make(chan error),
@@ -29,11 +31,16 @@ func newHeldStore() *heldStore {
 }
 
 func (s *heldStore) Claim(group d2m.GroupID) (*reflect.Snapshot, error) {
-	s.claims.Add(1)
+	if group == s.group {
+		s.claims.Add(1)
+	}
 	return s.Store.Claim(group)
 }
 
 func (s *heldStore) Commit(batches []*reflect.Batch) []error {
+	if batches[0].Group != s.group {
+		return s.Store.Commit(batches) // the server looks whether the store works again
+	}
 	select {
 	case <-s.free:
 		return s.Store.Commit(batches)

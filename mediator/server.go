@@ -43,6 +43,7 @@ type Server struct {
 	chat      *chatproxy.Proxy
 	pinger    *pinger
 	limits    *limits
+	counters  counters
 	logins    chan struct{} // as many tokens as logins are checked at once
 	stop      chan struct{} // closed by Shutdown when all connections have gone
 	tasks     sync.WaitGroup
@@ -87,6 +88,8 @@ func New(store reflect.Store, config Config) (*Server, error) {
 	s.current.Store(&config)
 	rand.Read(s.key[:])
 	s.limits = newLimits(config, s.key)
+	sortBy(&s.counters.commitDuration, commitDurations)
+	sortBy(&s.counters.commitGroups, commitSizes)
 	s.left.Store(time.Now().UnixMilli())
 	s.groups = newGroups(s)
 	if err := s.groups.restoreAlarms(); err != nil {
@@ -208,6 +211,7 @@ func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWri
 	}
 	guest.limitStay(s.config().HandshakeTimeout+2*closeTimeout, c.out.cut)
 	c.reading.watch(c) // before anybody else may read: the writer does at a shutdown
+	s.counters.upgrades.Add(1)
 	s.adopt(c)
 	go c.run()
 }
@@ -299,7 +303,25 @@ func (s *Server) watchStore() {
 			return
 		case <-ticker.C:
 			s.lookAtStore()
+			if s.failing.Load() {
+				s.probeStore()
+			}
 		}
+	}
+}
+
+// probeStore finds out whether a store that has failed works again, though no device comes to use it: one that is not ready
+// is sent none. It stores that a group is gone which never was.
+func (s *Server) probeStore() {
+	var group d2m.GroupID
+	rand.Read(group[:])
+	snapshot, err := s.store.Claim(group)
+	if err != nil {
+		return
+	}
+	defer s.store.Release(group, snapshot.Epoch)
+	if s.store.Commit([]*reflect.Batch{{Group: group, Epoch: snapshot.Epoch, Erase: true}})[0] == nil {
+		s.storeWorks()
 	}
 }
 
@@ -314,6 +336,7 @@ func (s *Server) lookAtStore() {
 
 // storeFailed notes that the store did not do what it was asked (B43).
 func (s *Server) storeFailed(err error) {
+	s.counters.storeFailures.Add(1)
 	s.left.Store(time.Now().UnixMilli())
 	s.logStoreFailed(err)
 }

@@ -226,6 +226,7 @@ func (c *conn) sent() {
 
 // sendClose sends a Close frame and waits for the peer's, reading and discarding, 5 s at most (B45).
 func (c *conn) sendClose(why devicegroup.Close) {
+	c.server.counters.closed(why.Code)
 	c.server.logClose(c, why)
 	for !c.out.passThrough() {
 		if c.out.flush() != nil {

@@ -30,6 +30,7 @@ var checks = []check{
 	{"variables", checkVariables},
 	{"data", checkData},
 	{"listen", checkListen},
+	{"admin", checkAdmin},
 	{"tls", checkCertificate},
 	{"access", checkAccess},
 	{"upstream", checkUpstream},

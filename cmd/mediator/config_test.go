@@ -182,7 +182,7 @@ func TestConfigCheck(t *testing.T) {
 		}
 		return strings.Join(all, ", ")
 	}
-	if got, want := results(stdout), "settings ok, variables warn, data ok, listen ok, tls ok, access ok, upstream ok"; got != want {
+	if got, want := results(stdout), "settings ok, variables warn, data ok, listen ok, admin ok, tls ok, access ok, upstream ok"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if _, err := os.Stat(s.path("new")); err == nil {
@@ -217,7 +217,7 @@ func TestConfigCheck(t *testing.T) {
 
 	server, url := s.serve("--data", s.path("data"))
 	stdout, _, code = s.run("config", "check", "--json", "--data", s.path("data"), "--listen", url)
-	if got, want := results(stdout), "settings ok, variables warn, data warn, listen warn, tls ok, access ok, upstream warn"; code != exitDone || got != want {
+	if got, want := results(stdout), "settings ok, variables warn, data warn, listen warn, admin ok, tls ok, access ok, upstream warn"; code != exitDone || got != want {
 		t.Errorf("beside its own server: exit code %d, %s, want %s", code, got, want)
 	}
 	server.stop()

@@ -1,35 +1,125 @@
 package main
 
 import (
+	"net"
+	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"openmediator/access"
 	"openmediator/admin"
+	"openmediator/certificates"
 	"openmediator/d2m"
 	"openmediator/mediator"
+	"openmediator/metrics"
 	"openmediator/reflect"
+	"openmediator/reflect/boltstore"
 )
 
-// serveControl serves the private API on the socket in the data directory until stop. Without a directory there is none.
-func serveControl(dir string, store reflect.Store, server *mediator.Server, who *access.Access, current *atomic.Pointer[settings]) (stop func(), err error) {
-	if dir == "" {
-		return func() {}, nil
+// operation is a server as its operator sees it.
+type operation struct {
+	data     string // directory; empty: none
+	settings *atomic.Pointer[settings]
+	server   *mediator.Server
+	access   *access.Access
+	store    reflect.Store
+	source   certificates.Source // nil without TLS
+}
+
+// privateSide is what serves the operator.
+type privateSide struct {
+	census  *metrics.Census
+	servers []*http.Server
+	running sync.WaitGroup
+}
+
+// servePrivate serves the private side until close: on the socket in the data directory, and where admin-listen says. Without a
+// directory there is nothing of it.
+func servePrivate(o *operation) (*privateSide, error) {
+	p := &privateSide{census: metrics.NewCensus(o.server.Survey)}
+	if o.data == "" {
+		return p, nil
 	}
-	socket, err := admin.Listen(dir)
+	parts := o.parts(p.census)
+	socket, err := admin.Listen(o.data)
 	if err != nil {
 		return nil, err
 	}
-	private := admin.NewServer(admin.Handler(admin.Options{
-		Server:  server,
-		Verdict: func(group d2m.GroupID) string { return who.List().Verdict(group).String() },
-		Known:   func() (admin.Knowledge, error) { return current.Load().known(server, who) },
-		Data:    keeperOf(dir, store),
-	}))
-	var running sync.WaitGroup
-	running.Go(func() { _ = private.Serve(socket) }) // ends by Close
-	return func() {
-		private.Close()
-		running.Wait()
-	}, nil
+	p.serve(socket, o.trusted(parts))
+	if at := o.settings.Load().admin; at.network != "" {
+		if err := p.serveAt(at, o, parts); err != nil {
+			p.close()
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// parts are what the private side is made of wherever it is.
+func (o *operation) parts(census *metrics.Census) admin.Options {
+	return admin.Options{
+		Server:  o.server,
+		Verdict: func(group d2m.GroupID) string { return o.access.List().Verdict(group).String() },
+		Known:   func() (admin.Knowledge, error) { return o.settings.Load().known(o.server, o.access) },
+		Metrics: metrics.Handler(o.metrics(census)),
+	}
+}
+
+// trusted is the handler for a socket that only the server's user reaches.
+func (o *operation) trusted(parts admin.Options) http.Handler {
+	parts.Data = keeperOf(o.data, o.store)
+	return admin.Handler(parts)
+}
+
+func (o *operation) metrics(census *metrics.Census) metrics.Options {
+	from := metrics.Options{Server: o.server, Census: census, Build: metrics.Build{Version: moduleVersion(), Go: runtime.Version()}}
+	if store, ok := o.store.(*boltstore.Store); ok {
+		from.Store = func() metrics.StoreStats { return metrics.StoreStats(store.Stats()) }
+	}
+	from.Expires = func() time.Time {
+		if o.source == nil {
+			return time.Time{}
+		}
+		return o.source.Expires()
+	}
+	return from
+}
+
+// serveAt serves the private side at an address. Where others than the server's user reach it, it is behind the token.
+func (p *privateSide) serveAt(at adminAddress, o *operation, parts admin.Options) error {
+	handler := o.trusted(parts)
+	if at.network == "tcp" {
+		token, err := admin.OpenToken(o.data)
+		if err != nil {
+			return err
+		}
+		handler = token.Require(admin.Handler(parts))
+	}
+	l, err := at.open()
+	if err != nil {
+		return err
+	}
+	if at.network == "tcp" {
+		at.name = l.Addr().String()
+	}
+	o.settings.Load().server.Log.Info().Stringer("admin", at).Msg("private side")
+	p.serve(l, handler)
+	return nil
+}
+
+func (p *privateSide) serve(l net.Listener, handler http.Handler) {
+	server := admin.NewServer(handler)
+	p.servers = append(p.servers, server)
+	p.running.Go(func() { _ = server.Serve(l) }) // ends by close
+}
+
+// close cuts off whoever is served.
+func (p *privateSide) close() {
+	for _, server := range p.servers {
+		server.Close()
+	}
+	p.running.Wait()
+	p.census.Close()
 }

@@ -80,7 +80,7 @@ order, and survives anything short of losing the disk. This one program is the s
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageOf(cmd, "%v", err)
 	})
-	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newPrivacyCommand(), newBackupCommand(),
+	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newPrivacyCommand(), newHealthCommand(), newBackupCommand(),
 		newVerifyCommand(), newRestoreCommand(), newCompactCommand(), newConfigCommand(),
 		newChatServerCommand(), newDeviceCommand(), newDevCommand(), newDemoCommand(), newPinCommand(),
 		newBenchCommand(), newVersionCommand())
@@ -137,4 +137,10 @@ func version() string {
 		return "unknown"
 	}
 	return info.Main.Version + " " + info.GoVersion
+}
+
+// moduleVersion is the version without that of Go.
+func moduleVersion() string {
+	name, _, _ := strings.Cut(version(), " ")
+	return name
 }

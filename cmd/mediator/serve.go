@@ -123,12 +123,12 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 	defer who.Watch(server.RefuseDenied)()
 	current := new(atomic.Pointer[settings])
 	current.Store(s)
-	stopControl, err := serveControl(data, store, server, who, current)
+	private, err := servePrivate(&operation{data, current, server, who, store, source})
 	if err != nil {
 		closeAll(listeners)
 		return errors.Join(err, server.Shutdown(ctx))
 	}
-	defer stopControl()
+	defer private.close()
 	log.Info().Str("version", version()).Str("data", data).Msg("mediator started")
 	if s.file != "" {
 		log.Info().Str("file", s.file).Msg("configuration read")
@@ -230,5 +230,7 @@ func (s *settings) resolveAddresses() error {
 		}
 		s.listen[i] = resolved
 	}
-	return nil
+	var err error
+	s.admin, err = s.admin.resolve(s.adminPlaintext)
+	return err
 }

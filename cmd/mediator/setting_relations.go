@@ -55,6 +55,7 @@ var relations = []relation{
 	}},
 	{[]string{"listen"}, (*settings).checkTwice},
 	{[]string{"listen", "allow-plaintext"}, (*settings).checkPlaintext},
+	{[]string{"admin-listen", "admin-allow-plaintext"}, (*settings).checkAdminReach},
 	{[]string{"access", "access-list"}, func(s *settings) error {
 		if s.access == access.Known && s.accessList == "" {
 			return errors.New("access: known lets in the groups of a list; name its file with access-list")

@@ -32,6 +32,8 @@ func (r *setting) set(s *settings, text string) error {
 		*field, err = parseMode(text)
 	case *socksProxy:
 		*field, err = parseSOCKS(text)
+	case *adminAddress:
+		*field, err = parseAdminAddress(text)
 	case *netip.Addr:
 		*field, err = parseLocal(text)
 	case *string:

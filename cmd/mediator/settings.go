@@ -36,6 +36,9 @@ type settings struct {
 	accessList string
 	publicURL  string
 
+	admin          adminAddress
+	adminPlaintext bool
+
 	// chatserver
 	chat chatSettings
 
@@ -108,6 +111,7 @@ const (
 	kindProxy     kind = "proxy"
 	kindIP        kind = "IP"
 	kindHostPort  kind = "host:port"
+	kindAdmin     kind = "admin address"
 	kindCount     kind = "count"
 	kindBytes     kind = "bytes"
 	kindDuration  kind = "duration"
@@ -204,6 +208,18 @@ var table = []setting{
 		text: "when privacy full ends, such as 2026-12-31T18:00:00Z, 31 days ahead at most; strict holds from then on (required " +
 			"for full)",
 		field: func(s *settings) any { return &s.server.Privacy.Until }},
+
+	{section: "Watching and managing it",
+		name: "admin-listen", of: ofServe, kind: kindAdmin,
+		text: "where the operator can watch and manage the server over HTTP, besides the socket in the data directory: HOST:PORT, " +
+			"where the token in the file admin-token in the data directory is asked for, or unix:PATH (default nowhere)",
+		restart: restartListeners,
+		field:   func(s *settings) any { return &s.admin }},
+	{name: "admin-allow-plaintext", of: ofServe, kind: kindSwitch, byDefault: "false",
+		text: "allow an admin-listen that other machines reach, although the token and all else is not encrypted: for a network " +
+			"that nobody else is in, or a proxy in front that does TLS",
+		restart: restartListeners,
+		field:   func(s *settings) any { return &s.adminPlaintext }},
 
 	{section: "Who may use it",
 		name: "access", of: ofServe, kind: kindAccess, byDefault: "open",

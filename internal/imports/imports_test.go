@@ -76,6 +76,7 @@ var table = map[string]rule{
 	// The private side of the server, for its operator.
 	"admin/page": {own: []string{"d2m"}}, // which server it shows, it does not know
 	"admin":      {own: []string{"admin/page", "d2m", "mediator"}, others: []string{"golang.org/x/net/netutil"}},
+	"metrics":    {own: []string{"d2m", "mediator"}, others: []string{"github.com/prometheus/client_golang"}},
 
 	// The chat server that the mediator can be tried with. The mediator does not know it: they meet on the wire.
 	"chatserver": {
@@ -89,7 +90,7 @@ var table = map[string]rule{
 
 	"cmd/mediator": {
 		own: []string{"access", "admin", "backup", "certificates", "chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
-			"internal/load", "mediator", "privacy", "reflect", "reflect/boltstore", "reflect/memstore"},
+			"internal/load", "mediator", "metrics", "privacy", "reflect", "reflect/boltstore", "reflect/memstore"},
 		others: []string{"github.com/coreos/go-systemd/v22", "github.com/pelletier/go-toml/v2/unstable", "github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/sys",
 			"golang.org/x/term"},
 	},

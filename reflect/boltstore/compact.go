@@ -85,6 +85,11 @@ func (s *Store) Compact(ctx context.Context) (result CompactResult, err error) {
 		err = s.ended(ctx)
 	}
 	c.result.Took = time.Since(start)
+	if err == nil {
+		s.counters.compactions.Add(1)
+	} else {
+		s.counters.compactionFailures.Add(1)
+	}
 	return c.result, err
 }
 

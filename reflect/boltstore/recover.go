@@ -33,6 +33,7 @@ func (s *Store) makeSound() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", reflect.ErrUnavailable, err)
 	}
+	s.counters.recoveries.Add(1)
 	if s.options.OnRecovered != nil {
 		s.options.OnRecovered()
 	}

@@ -45,6 +45,7 @@ type Store struct {
 	background sync.WaitGroup // compactions; added to with mu held and ctx not ended
 	compacting chan struct{}  // holds a token while the file is copied: by a compaction, or by Export
 	wake       chan struct{}  // holds a token when it may be time for the next
+	counters   counters
 
 	// held by the one commit, recovery or Close in progress; taken before mu
 	writing  sync.Mutex
