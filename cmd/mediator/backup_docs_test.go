@@ -47,10 +47,10 @@ func TestOperatingDataDocs(t *testing.T) {
 		args := readmeArguments(t, line)
 		if args[0] == "serve" {
 			restored := s.start(args...)
+			restored.listening()
 			if text := s.must("group", "list", "--data", args[2]); !strings.Contains(text, "2 devices") || !strings.Contains(text, "1 message") {
 				t.Errorf("%q knows %s", line, text)
 			}
-			restored.listening()
 			restored.stop()
 			continue
 		}
