@@ -72,7 +72,7 @@ func (a *api) long(handle http.HandlerFunc) http.HandlerFunc {
 		}
 		control := http.NewResponseController(w)
 		end := time.Now().Add(dataTimeout)
-		_, _ = control.SetReadDeadline(end), control.SetWriteDeadline(end.Add(writeTimeout)) // a recorder has none
+		_ = control.SetWriteDeadline(end.Add(writeTimeout)) // a recorder has none
 		ctx, cancel := context.WithDeadline(r.Context(), end)
 		defer cancel()
 		handle(w, r.WithContext(ctx))

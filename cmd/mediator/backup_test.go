@@ -95,8 +95,11 @@ func TestRestoreBehindDevices(t *testing.T) {
 	const phone, laptop, tablet, watch d2m.DeviceID = 1, 2, 3, 4
 	p := join(t, url, keys, phone, d2m.SlotNew)
 	join(t, url, keys, laptop, d2m.SlotNew).CloseNow()
-	join(t, url, keys, watch, d2m.SlotNew).CloseNow()
+	w := join(t, url, keys, watch, d2m.SlotNew)
 	at := []uint64{p.reflect("one"), p.reflect("two")}
+	w.ack(w.next("one").ID) // it knows of its slot now (B7)
+	w.settle()
+	w.CloseNow()
 	s.must("backup", "kept.tar", "--data", "data")
 
 	l := join(t, url, keys, laptop, d2m.SlotExisting)
@@ -140,7 +143,7 @@ func TestRestoreBehindDevices(t *testing.T) {
 	if closed, _ := errors.AsType[*client.CloseError](err); closed == nil || closed.Code != d2m.CloseSlotState {
 		t.Errorf("a device that has joined since: %v", err)
 	}
-	if w := join(t, url, keys, watch, d2m.SlotNew); w.info.SlotState != d2m.SlotNew || w.info.ReflectionQueueLength != 0 {
+	if w = join(t, url, keys, watch, d2m.SlotNew); w.info.SlotState != d2m.SlotNew || w.info.ReflectionQueueLength != 0 {
 		t.Errorf("a device that was dropped since joins as %+v", w.info)
 	} else {
 		w.CloseNow()
