@@ -46,7 +46,7 @@ type sailor struct {
 type outage struct {
 	took  time.Duration
 	login time.Duration // of it, from the last attempt on
-	back  time.Time
+	due   time.Time     // when that attempt began
 }
 
 // launch connects devices, as many in each group.
@@ -112,7 +112,7 @@ func (s *sailor) connected(now time.Time) {
 	if s.lost.IsZero() {
 		return // for the first time
 	}
-	s.outages = append(s.outages, outage{now.Sub(s.lost), now.Sub(s.due), now})
+	s.outages = append(s.outages, outage{now.Sub(s.lost), now.Sub(s.due), s.due})
 	s.lost = time.Time{}
 }
 
@@ -232,7 +232,7 @@ type notices struct {
 	without []time.Duration // without connection, rising
 	logins  []time.Duration // from an attempt until the device was registered, rising
 	acks    []time.Duration // each device's slowest, rising
-	back    []time.Time     // rising
+	dues    []time.Time     // when the attempts began that succeeded, rising
 }
 
 func (f fleet) notices() (n notices) {
@@ -244,22 +244,22 @@ func (f fleet) notices() (n notices) {
 		n.sent, n.again, n.refused = n.sent+s.sent, n.again+s.again, n.refused+s.refused
 		n.acks = append(n.acks, s.slowest)
 		for _, o := range s.outages {
-			n.without, n.logins, n.back = append(n.without, o.took), append(n.logins, o.login), append(n.back, o.back)
+			n.without, n.logins, n.dues = append(n.without, o.took), append(n.logins, o.login), append(n.dues, o.due)
 		}
 		s.mu.Unlock()
 	}
 	slices.Sort(n.without)
 	slices.Sort(n.logins)
 	slices.Sort(n.acks)
-	slices.SortFunc(n.back, time.Time.Compare)
+	slices.SortFunc(n.dues, time.Time.Compare)
 	return n
 }
 
-// busiest returns how many devices came back within any time so long.
+// busiest returns how many devices came, at most, within any time so long.
 func (n *notices) busiest(within time.Duration) (most int) {
 	first := 0
-	for i, at := range n.back {
-		for at.Sub(n.back[first]) >= within {
+	for i, at := range n.dues {
+		for at.Sub(n.dues[first]) >= within {
 			first++
 		}
 		most = max(most, i-first+1)
