@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"openmediator/admin/page"
 )
 
 // maxAnswer is how much of an answer is read, bytes: a million groups.
@@ -96,6 +98,11 @@ func (c *Client) Forget(ctx context.Context, name string) error {
 // Privacy returns what the server knows.
 func (c *Client) Privacy(ctx context.Context) (known Knowledge, err error) {
 	return known, c.call(ctx, http.MethodGet, "/privacy", &known)
+}
+
+// Link returns a link to the admin page.
+func (c *Client) Link(ctx context.Context) (link page.Link, err error) {
+	return link, c.call(ctx, http.MethodPost, page.LinkPath, &link)
 }
 
 // Ready returns whether devices should be sent to the server, and why.

@@ -4,12 +4,14 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"openmediator/access"
 	"openmediator/admin"
+	"openmediator/admin/page"
 	"openmediator/certificates"
 	"openmediator/d2m"
 	"openmediator/mediator"
@@ -31,6 +33,7 @@ type operation struct {
 // privateSide is what serves the operator.
 type privateSide struct {
 	census  *metrics.Census
+	page    *page.Page // nil if nothing is served
 	servers []*http.Server
 	running sync.WaitGroup
 }
@@ -42,18 +45,19 @@ func servePrivate(o *operation) (*privateSide, error) {
 	if o.data == "" {
 		return p, nil
 	}
+	p.page = page.New(&shown{o, time.Now()})
 	parts := o.parts(p.census)
-	socket, err := admin.Listen(o.data)
+	base, err := p.serveAt(o.settings.Load().admin, o, parts)
 	if err != nil {
+		p.close()
 		return nil, err
 	}
-	p.serve(socket, o.trusted(parts))
-	if at := o.settings.Load().admin; at.network != "" {
-		if err := p.serveAt(at, o, parts); err != nil {
-			p.close()
-			return nil, err
-		}
+	socket, err := admin.Listen(o.data)
+	if err != nil {
+		p.close()
+		return nil, err
 	}
+	p.serve(socket, p.page.Trusted(o.trusted(parts), base))
 	return p, nil
 }
 
@@ -87,26 +91,42 @@ func (o *operation) metrics(census *metrics.Census) metrics.Options {
 	return from
 }
 
-// serveAt serves the private side at an address. Where others than the server's user reach it, it is behind the token.
-func (p *privateSide) serveAt(at adminAddress, o *operation, parts admin.Options) error {
-	handler := o.trusted(parts)
-	if at.network == "tcp" {
+// serveAt serves the private side at an address. Where others than the server's user reach it, it is behind the token; base is
+// where a browser finds it then, as http://HOST:PORT.
+func (p *privateSide) serveAt(at adminAddress, o *operation, parts admin.Options) (base string, err error) {
+	var handler http.Handler
+	switch at.network {
+	case "":
+		return "", nil
+	case "tcp":
 		token, err := admin.OpenToken(o.data)
 		if err != nil {
-			return err
+			return "", err
 		}
-		handler = token.Require(admin.Handler(parts))
+		handler = p.page.Guarded(token.Require(admin.Handler(parts)), string(token))
+	default:
+		handler = p.page.Trusted(o.trusted(parts), "")
 	}
 	l, err := at.open()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if at.network == "tcp" {
 		at.name = l.Addr().String()
+		base = "http://" + fromHere(l.Addr())
 	}
 	o.settings.Load().server.Log.Info().Stringer("admin", at).Msg("private side")
 	p.serve(l, handler)
-	return nil
+	return base, nil
+}
+
+// fromHere returns a HOST:PORT by which this machine reaches a listener.
+func fromHere(listener net.Addr) string {
+	tcp, ok := listener.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return listener.String()
 }
 
 func (p *privateSide) serve(l net.Listener, handler http.Handler) {
@@ -121,5 +141,8 @@ func (p *privateSide) close() {
 		server.Close()
 	}
 	p.running.Wait()
+	if p.page != nil {
+		p.page.Close()
+	}
 	p.census.Close()
 }

@@ -3,6 +3,7 @@
 //	mediator serve       runs the server
 //	mediator chatserver  runs a small chat server, to try the mediator with
 //	mediator group       says which groups may use the server, and which it knows
+//	mediator admin       prints a link to the page on which a server shows how it is
 //	mediator invite      makes an invitation for a new group
 //	mediator backup      writes what the server keeps into one file; verify, restore and compact are about that, too
 //	mediator device      is a device: makes its file, listens, reflects, chats, looks after the group

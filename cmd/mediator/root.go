@@ -80,7 +80,7 @@ order, and survives anything short of losing the disk. This one program is the s
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageOf(cmd, "%v", err)
 	})
-	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newPrivacyCommand(), newHealthCommand(), newBackupCommand(),
+	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newPrivacyCommand(), newHealthCommand(), newAdminCommand(), newBackupCommand(),
 		newVerifyCommand(), newRestoreCommand(), newCompactCommand(), newConfigCommand(),
 		newChatServerCommand(), newDeviceCommand(), newDevCommand(), newDemoCommand(), newPinCommand(),
 		newBenchCommand(), newVersionCommand())

@@ -61,9 +61,10 @@ export function showVitals(v) {
 function showRates(rates) {
   const recent = rates.slice(-5), highest = Math.max(0, ...rates);
   text($("rate"), rate(recent.reduce((sum, n) => sum + n, 0) / Math.max(1, recent.length)));
-  const said = "last 3 minutes, at most " + count(highest) + " in a second";
+  const said = "last " + duration(1000 * rates.length) + ", at most " + count(highest) + " in a second";
   text($("rate-note"), said);
-  const svg = $("spark"), width = 180, height = 40;
+  const svg = $("spark"), width = Math.max(30, rates.length) - 1, height = 40;
+  svg.setAttribute("viewBox", "0 0 " + width + " " + height);
   svg.setAttribute("aria-label", "Messages per second of the " + said);
   if (!svg.firstChild) {
     for (const name of ["area", "line"]) {
