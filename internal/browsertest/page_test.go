@@ -78,8 +78,8 @@ func TestAdminPage(t *testing.T) {
 	m.run("device", "new", "phone")
 	m.run("device", "new", "laptop", "--join", "phone")
 	m.run("device", "new", "tablet", "--join", "phone")
-	for _, away := range []string{"laptop", "tablet"} {
-		m.run("device", "devices", "--device", away) // registers
+	for _, name := range []string{"phone", "laptop", "tablet"} {
+		m.run("device", "devices", "--device", name) // registers
 	}
 	phone := m.start("device", "listen", "--device", "phone")
 

@@ -32,7 +32,7 @@ func Open(ctx context.Context, width, height int64) (*Page, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, // root has none
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("hide-scrollbars", true))
 	allocator, release := chromedp.NewExecAllocator(ctx, options...)
-	tab, cancel := chromedp.NewContext(allocator)
+	tab, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {})) // it names events that it does not know
 	p := &Page{Context: tab, Close: func() {
 		cancel()
 		release()
