@@ -93,7 +93,7 @@ func (p *Page) Await(expression string) error {
 // Evaluate returns what an expression of JavaScript is.
 func Evaluate[T any](p *Page, expression string) (value T, err error) {
 	err = chromedp.Run(p.Context, chromedp.Evaluate(expression, &value, func(e *runtime.EvaluateParams) *runtime.EvaluateParams {
-		return e.WithAwaitPromise(true)
+		return e.WithAwaitPromise(true).WithAllowUnsafeEvalBlockedByCSP(false)
 	}))
 	if err != nil {
 		err = fmt.Errorf("%s: %w", expression, err)
