@@ -21,7 +21,7 @@ import (
 )
 
 // warmUp is how long the server runs before its pictures are taken, so that the curve has something to show.
-const warmUp = 5 * time.Second
+const warmUp = 30 * time.Second
 
 // pictures are what is made.
 var pictures = []struct {
@@ -30,7 +30,6 @@ var pictures = []struct {
 	scheme        string
 }{
 	{"admin-page.png", 1280, 980, "light"},
-	{"admin-page-dark.png", 1280, 980, "dark"},
 	{"admin-page-phone.png", 390, 844, "light"},
 }
 
