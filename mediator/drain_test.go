@@ -45,6 +45,7 @@ func (s *testServer) crowd(groups int) *crowd {
 // expectGone fails unless all were told 1001, the last one so long after the first.
 func expectGone(t *testing.T, all []*inbox, began time.Time, within time.Duration) {
 	t.Helper()
+	synctest.Wait()
 	var last time.Duration
 	for i, in := range all {
 		over, code, at := in.ended()
@@ -67,6 +68,7 @@ func TestB41_DevicesGoOneAfterTheOther(t *testing.T) {
 		if err := s.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
+		synctest.Wait()
 		turns := make(map[time.Duration]int)
 		for _, in := range c.all() {
 			_, _, at := in.ended()
@@ -194,6 +196,7 @@ func TestB41_ReflectingMeanwhile(t *testing.T) {
 			leader.send(d2m.Reflect{ID: 5, Envelope: []byte("while they go")})
 		}()
 		s.Shutdown(context.Background())
+		synctest.Wait()
 		acked := false
 		for _, m := range in.take() {
 			ack, ok := m.(d2m.ReflectAck)
@@ -245,6 +248,7 @@ func TestB41_Drain(t *testing.T) {
 		if err := s.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
+		synctest.Wait()
 		if _, code, _ := in.ended(); code != d2m.CloseGoingAway {
 			t.Errorf("closed with %d", code)
 		}
@@ -291,6 +295,7 @@ func TestB44_ShutdownWhileTheStoreHangs(t *testing.T) {
 		if took := time.Since(began); took != 15*time.Second {
 			t.Errorf("it took %v", took)
 		}
+		synctest.Wait()
 		if _, code, at := inOther.ended(); code != d2m.CloseGoingAway || at.Sub(began) > 2*step {
 			t.Errorf("the other group's device: code %d after %v", code, at.Sub(began))
 		}
