@@ -95,7 +95,7 @@ func scrape(t *testing.T, socket string) io.Reader {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprint(conn, "GET /metrics HTTP/1.0\r\n\r\n")
+	fmt.Fprint(conn, "GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
 	text, err := io.ReadAll(conn)
 	if err != nil {
 		t.Fatal(err)

@@ -150,7 +150,7 @@ func (r *Recording) open(c *call) error {
 	if c.end == never {
 		return fmt.Errorf("%w: openat of %s", errInterrupted, name)
 	}
-	if r.directories[name] {
+	if r.directories[name] || isControl(name) {
 		r.descriptors[c.result] = target{directory: name}
 		return nil
 	}
@@ -177,9 +177,15 @@ func (r *Recording) note(c *call, o operation) {
 	r.operations = append(r.operations, o)
 }
 
+// isControl tells whether something is the server's control socket, or the directory that it is made in. After a power cut both
+// are what the next start replaces, and hold nothing.
+func isControl(name string) bool {
+	return path.Base(name) == "control.sock" || strings.HasPrefix(path.Base(name), ".control-")
+}
+
 func (r *Recording) changeNames(c *call) error {
 	name, ours, err := r.below(c, 1)
-	if err != nil || c.failed {
+	if err != nil || c.failed || isControl(name) {
 		return err
 	}
 	to, toOurs := "", ours
