@@ -72,6 +72,13 @@ func (f *fake) set(change func(*fake)) {
 	change(f)
 }
 
+// looked is how often somebody has looked at the groups.
+func (f *fake) looked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.looks
+}
+
 // acts is how often anything was done.
 func (f *fake) acts() int {
 	f.mu.Lock()

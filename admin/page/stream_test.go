@@ -80,8 +80,8 @@ func TestGroupsAreLookedAtWhileSomebodyWatches(t *testing.T) {
 		f := newFake()
 		p := newPage(t, f)
 		time.Sleep(time.Hour)
-		if f.looks != 0 {
-			t.Errorf("looked %d times", f.looks)
+		if n := f.looked(); n != 0 {
+			t.Errorf("looked %d times", n)
 		}
 		s, _ := watch(t, p.Trusted(api, ""))
 		began := time.Now()
@@ -89,14 +89,14 @@ func TestGroupsAreLookedAtWhileSomebodyWatches(t *testing.T) {
 		for time.Since(began) < 30*time.Second {
 			v.take(t, s.next())
 		}
-		looks := f.looks
+		looks := f.looked()
 		if looks < 9 || looks > 11 {
 			t.Errorf("looked %d times in 30 s", looks)
 		}
 		s.leave()
 		time.Sleep(time.Hour)
-		if f.looks > looks+1 {
-			t.Errorf("looked %d times when nobody watched", f.looks-looks)
+		if n := f.looked(); n > looks+1 {
+			t.Errorf("looked %d times when nobody watched", n-looks)
 		}
 	})
 }
