@@ -169,6 +169,7 @@ func TestConfigCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer chat.Close()
 	upstream := "--upstream=" + chat.Addr().String()
 	good := []string{"config", "check", "--json", "--data", s.path("new/data"), "--listen", "127.0.0.1:0", upstream}
 	stdout, stderr, code := s.run(good...)
@@ -191,12 +192,6 @@ func TestConfigCheck(t *testing.T) {
 
 	writeFile(t, s.path("file"), "")
 	taken := chat.Addr().String()
-	chat.Close()
-	other, err := net.Listen("tcp", taken)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
 	stdout, stderr, code = s.run("config", "check", "--data", s.path("file"), "--listen", taken, "--upstream", "127.0.0.1:1")
 	if code != exitFailed || !strings.Contains(stderr, "config check: 3 failed") {
 		t.Errorf("exit code %d, %s", code, stderr)
