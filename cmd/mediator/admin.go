@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"openmediator/admin"
 )
 
 func newAdminCommand() *cobra.Command {
@@ -29,18 +26,7 @@ ssh -L 8441:127.0.0.1:8441 HOST, and open the link as it was printed. Nobody els
 	src := addServerSettings(cmd, "data")
 	json := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := src.load()
-		if err != nil {
-			return err
-		}
-		dir, err := s.dataDirectory()
-		if err != nil {
-			return err
-		}
-		client, err := admin.Connect(dir)
-		if errors.Is(err, admin.ErrNotRunning) {
-			return usage("data: %v, %s: start it, or name its directory with --data", err, dir)
-		}
+		client, err := src.running()
 		if err != nil {
 			return err
 		}

@@ -93,3 +93,20 @@ func unavailable(err error) error {
 	}
 	return err
 }
+
+// running connects to the server whose data directory the settings name. That it does not run is a usageError.
+func (src *sources) running() (*admin.Client, error) {
+	s, err := src.load()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := s.dataDirectory()
+	if err != nil {
+		return nil, err
+	}
+	client, err := admin.Connect(dir)
+	if errors.Is(err, admin.ErrNotRunning) {
+		return nil, usage("data: %v, %s: start it, or name its directory with --data", err, dir)
+	}
+	return client, err
+}

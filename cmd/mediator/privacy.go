@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
-
-	"openmediator/admin"
 )
 
 func newPrivacyCommand() *cobra.Command {
@@ -24,18 +21,7 @@ is, and for how long it is kept.
 	src := addServerSettings(cmd, "data")
 	json := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := src.load()
-		if err != nil {
-			return err
-		}
-		dir, err := s.dataDirectory()
-		if err != nil {
-			return err
-		}
-		client, err := admin.Connect(dir)
-		if errors.Is(err, admin.ErrNotRunning) {
-			return usage("data: %v, %s: start it, or name its directory with --data", err, dir)
-		}
+		client, err := src.running()
 		if err != nil {
 			return err
 		}
