@@ -111,7 +111,7 @@ func (c *checker) taken(r *receipt) bool {
 		}
 	}
 	safe := since + AckGrace
-	if server := c.history.Servers[k.server-1]; server.Killed && server.At <= safe+server.Stalled {
+	if server := c.history.Servers[k.server-1]; server.Killed && server.At <= safe+max(server.Stalled, server.Slowest) {
 		return false
 	}
 	return k.unsure || !k.over || k.orderly || k.overAt > safe

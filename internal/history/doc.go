@@ -38,7 +38,8 @@
 //     that runs dry does so (B18).
 //   - What was acknowledged is not delivered again (B17), unless within [AckGrace] after the ack the server was killed, or
 //     the connection ended in a way that may have swallowed the ack. On a connection that is Unsure the grace begins when
-//     something that was sent after the ack is answered, and to all graces the time is added that the server has stalled.
+//     something that was sent after the ack is answered. To all graces the time is added that the server has stalled, or
+//     the longest that it took for an ack if that is more: a disk that is behind is late for all.
 //   - A message that was acked to its sender reaches every other slot, and so does one that was not, if it reaches any
 //     (B14, B15).
 //   - A device is promoted once per connection, after its queue has run dry (B10), and no two lead at a time (B12). The

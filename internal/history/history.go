@@ -18,6 +18,7 @@ type Server struct {
 	Killed  bool
 	At      time.Duration // of the kill, since the run's start
 	Stalled time.Duration // how long it was kept from running in all, so that acks may wait longer than AckGrace
+	Slowest time.Duration // the longest that an ack of a Reflect was waited for: acks of devices may wait as much longer
 }
 
 // Device is the history of one device.

@@ -44,6 +44,15 @@ func (r *Run) ServerStalled(number int, d time.Duration) {
 	r.servers[number-1].Stalled += d
 }
 
+// ServerTook is to be called when a device has waited so long for an ack of the server with a number, over a road that does
+// not delay, whether the ack has come or the connection has ended before.
+func (r *Run) ServerTook(number int, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := &r.servers[number-1]
+	s.Slowest = max(s.Slowest, d)
+}
+
 // Device returns a recorder for a device of some group.
 func (r *Run) Device(id d2m.DeviceID) *Recorder {
 	return &Recorder{start: r.start, device: Device{ID: id}}

@@ -17,6 +17,7 @@ import (
 //	kill                                    it is killed
 //	wait DURATION
 //	stall DURATION                          the server was kept from running
+//	slow DURATION                           an ack of the server took so long
 //	DEVICE connected [unsure] [new]         to the server that was started last
 //	DEVICE sent NAME REFLECT-ID [ephemeral]
 //	DEVICE acked REFLECT-ID TIMESTAMP
@@ -48,15 +49,18 @@ func parse(t *testing.T, transcript string) *History {
 		case "kill":
 			s := &h.Servers[len(h.Servers)-1]
 			s.Killed, s.At = true, now
-		case "wait", "stall":
+		case "wait", "stall", "slow":
 			d, err := time.ParseDuration(words[1])
 			if err != nil {
 				t.Fatal(err)
 			}
-			if words[0] == "stall" {
-				h.Servers[len(h.Servers)-1].Stalled += d
-			} else {
+			switch words[0] {
+			case "wait":
 				now += d
+			case "stall":
+				h.Servers[len(h.Servers)-1].Stalled += d
+			case "slow":
+				h.Servers[len(h.Servers)-1].Slowest = d
 			}
 		default:
 			e := parseEvent(t, words[1:])

@@ -45,6 +45,13 @@ func TestB17_GraceIsLongerWhileTheServerStalls(t *testing.T) {
 	accept(t, edit(t, killed, "2 asks", "stall 2s\n2 asks"))
 }
 
+func TestB17_GraceIsLongerIfAcksAreSlow(t *testing.T) {
+	killed := edit(t, unsure, "2 ended", "wait 2s\nkill\nserver\n2 ended",
+		"2 connected unsure", "2 connected unsure\n2 received a 10 100")
+	reject(t, edit(t, killed, "2 asks", "slow 1s\n2 asks"), 17, "received message 1/1 again")
+	accept(t, edit(t, killed, "2 asks", "slow 5s\n2 asks"))
+}
+
 func TestB31_ToldOfTheSlotsWithoutHavingAsked(t *testing.T) {
 	reject(t, edit(t, unsure, "2 asks", ""), 31, "device 2 was told of the slots and did not ask")
 }

@@ -95,6 +95,7 @@ func (c *connection) read(random *rand.Rand) {
 		switch {
 		case err != nil:
 			c.err = err
+			c.tellSlowness()
 		case !replaced:
 			c.take(message)
 		}
@@ -140,6 +141,7 @@ func (c *connection) take(message d2m.Message) {
 			if sent := c.unacked[0]; c.kind == honest && c.life.isCalm(sent) {
 				c.tally.addLatency(sent, time.Now())
 			}
+			c.tellSlowness()
 			c.unacked = c.unacked[1:]
 		}
 	case d2m.Reflected:
@@ -172,6 +174,14 @@ func (c *connection) take(message d2m.Message) {
 		c.tally.units.Add(1)
 	default:
 		c.takeTransaction(message)
+	}
+}
+
+// tellSlowness tells how long an honest device has waited for an ack, for the history of all groups. The device's recording
+// is held.
+func (c *connection) tellSlowness() {
+	if c.kind == honest && len(c.unacked) > 0 {
+		c.world.history.ServerTook(c.life.number, time.Since(c.unacked[0]))
 	}
 }
 

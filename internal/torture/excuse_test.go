@@ -6,6 +6,7 @@ import (
 
 	"openmediator/client"
 	"openmediator/d2m"
+	"openmediator/internal/history"
 )
 
 func TestCloseCodesAreExcusedOnlyForAReason(t *testing.T) {
@@ -82,6 +83,34 @@ func TestServerInfoIsCompared(t *testing.T) {
 		test.change(a, &info)
 		if problem := a.check(info); (problem == "") != test.fine {
 			t.Errorf("%s: %q", name, problem)
+		}
+	}
+}
+
+func TestHonestDevicesTellHowSlowTheServerIs(t *testing.T) {
+	for name, test := range map[string]struct {
+		kind kind
+		take func(*connection)
+		slow bool
+	}{
+		"an ack":                   {honest, func(c *connection) { c.take(d2m.ReflectAck{}) }, true},
+		"no ack until the end":     {honest, func(c *connection) { c.tellSlowness() }, true},
+		"a device that is plagued": {plain, func(c *connection) { c.take(d2m.ReflectAck{}) }, false},
+		"nothing is due": {honest, func(c *connection) {
+			c.unacked = nil
+			c.take(d2m.ReflectAck{})
+		}, false},
+	} {
+		w := &world{history: history.NewRun()}
+		number := w.history.ServerStarted()
+		g := &group{kind: test.kind, run: &run{world: w, tally: new(tally)}}
+		c := &connection{
+			device: &device{group: g, Recorder: w.history.Device(1)}, life: &life{number: number, over: make(chan struct{})},
+			unacked: []time.Time{time.Now().Add(-3 * time.Second)},
+		}
+		test.take(c)
+		if slow := w.history.History(nil).Servers[0].Slowest >= 3*time.Second; slow != test.slow {
+			t.Errorf("%s: the server is slow: %v", name, slow)
 		}
 	}
 }
