@@ -89,7 +89,11 @@ func (r *reloader) reload() {
 		return
 	}
 	next.keep(r.settings)
-	if err := r.server.Reconfigure(next.server); err != nil {
+	err = next.fit()
+	if err == nil {
+		err = r.server.Reconfigure(next.server)
+	}
+	if err != nil {
 		r.refuse(err)
 		return
 	}

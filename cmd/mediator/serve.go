@@ -110,6 +110,10 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 		return err
 	}
 	s.server.Log = log
+	if err := s.fit(); err != nil {
+		closeAll(listeners)
+		return err
+	}
 	who, err := s.openAccess(data, log)
 	if err != nil {
 		closeAll(listeners)

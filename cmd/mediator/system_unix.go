@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"math"
 	"os"
 	"os/signal"
 
@@ -40,6 +41,15 @@ func syncDirectory(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// openFiles returns how many files this process may have open. The Go runtime has raised that to what it may be raised to.
+func openFiles() uint64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return math.MaxInt64
+	}
+	return uint64(limit.Cur)
 }
 
 // readInBackground makes reading from a terminal in the background an error. Otherwise it would stop the process.
