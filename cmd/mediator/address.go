@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -124,6 +125,42 @@ var errInUse = errors.New("in use by another program")
 
 func (a address) inUse() error {
 	return fmt.Errorf("listen: %v is %w: end that, or choose another port or path with --listen", a, errInUse)
+}
+
+// isFree says whether an address that has been resolved can be opened. A socket that a server has left behind stays.
+func (a address) isFree() error {
+	if a.network == "unix" {
+		if answers(a.name) {
+			return a.inUse()
+		}
+		return nil
+	}
+	l, err := a.open()
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// answers says whether somebody accepts connections on a unix socket.
+func answers(path string) bool {
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// isLiteral says whether a HOST:PORT needs no looking up to be judged: the host is an IP address, or empty, which is all of this
+// machine's.
+func isLiteral(name string) bool {
+	host, _, err := net.SplitHostPort(name)
+	if err != nil {
+		return false
+	}
+	_, err = netip.ParseAddr(host)
+	return err == nil || host == ""
 }
 
 // removeStale removes the socket of a server that did not get to remove it.

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"openmediator/admin"
 )
@@ -78,11 +76,10 @@ func (a adminAddress) open() (l net.Listener, err error) {
 // isFree says whether an address that has been resolved can be opened. A socket that a server has left behind stays.
 func (a adminAddress) isFree() error {
 	if a.network == "unix" {
-		conn, err := net.DialTimeout("unix", a.name, time.Second)
-		if err != nil {
-			return nil
+		if answers(a.name) {
+			return errInUse
 		}
-		return errors.Join(errInUse, conn.Close())
+		return nil
 	}
 	l, err := a.open()
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -96,14 +93,10 @@ func (a adminAddress) isFree() error {
 
 // checkAdminReach refuses an address that other machines reach, as far as nothing has to be looked up for it.
 func (s *settings) checkAdminReach() error {
-	host, _, err := net.SplitHostPort(s.admin.name)
-	if s.admin.network != "tcp" || err != nil {
+	if s.admin.network != "tcp" || !isLiteral(s.admin.name) {
 		return nil
 	}
-	if _, err := netip.ParseAddr(host); err != nil && host != "" {
-		return nil
-	}
-	_, err = s.admin.resolve(s.adminPlaintext)
+	_, err := s.admin.resolve(s.adminPlaintext)
 	return err
 }
 

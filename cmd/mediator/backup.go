@@ -60,10 +60,6 @@ time. "mediator restore" knows how to go on from an old backup.
 
 // backUp writes a backup of the data directory.
 func (s *settings) backUp(ctx context.Context, dest *destination, withoutKeys bool, errOut io.Writer) (contents backup.Contents, err error) {
-	dir, err := s.dataDirectory()
-	if err != nil {
-		return contents, err
-	}
 	o, err := s.operate()
 	if err != nil {
 		return contents, err
@@ -72,8 +68,8 @@ func (s *settings) backUp(ctx context.Context, dest *destination, withoutKeys bo
 	if err := dest.open(); err != nil {
 		return contents, err
 	}
-	shown := newProgress(errOut, filepath.Join(dir, boltstore.FileName))
-	err = o.data(dir).Backup(ctx, io.MultiWriter(dest, shown), withoutKeys)
+	shown := newProgress(errOut, filepath.Join(o.dir, boltstore.FileName))
+	err = o.data().Backup(ctx, io.MultiWriter(dest, shown), withoutKeys)
 	shown.end()
 	if err != nil {
 		return contents, errors.Join(fmt.Errorf("backup %s: %w", dest.path, reason(err)), dest.abandon())
@@ -189,6 +185,6 @@ func (p *progress) Write(b []byte) (int, error) {
 // end clears the line.
 func (p *progress) end() {
 	if p.to != nil {
-		fmt.Fprint(p.to, "\r\x1b[K")
+		fmt.Fprint(p.to, clearLine)
 	}
 }

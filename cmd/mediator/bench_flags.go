@@ -171,7 +171,7 @@ func (b *bench) common() []setting {
 	}
 }
 
-// upstream is the flag of those that play a chat server.
+// upstreamRow is the flag of those that play a chat server.
 func (b *bench) upstreamRow() setting {
 	return setting{name: "upstream", kind: kindHostPort,
 		text:  "where a foreign server looks for its chat server, and bench plays one; --self chooses it",

@@ -55,7 +55,7 @@ configuration file. What has no value, or cannot stand in a file, is a comment.
 	}
 	src := addSettings(cmd, os.LookupEnv, serverSettings...)
 	origin := cmd.Flags().Bool("origin", false, "say for each where the value comes from: default, FILE:LINE, variable or flag")
-	asJSON := cmd.Flags().Bool("json", false, "print one JSON object per line")
+	asJSON := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := src.load()
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"sync"
@@ -73,8 +72,7 @@ func newConfigCheckCommand() *cobra.Command {
 		Short: "Checks the configuration, and what the server needs",
 		Long: `Reads the configuration as "mediator serve" with the same flags and variables would, and tries what the server will need:
 whether the data directory can be written to, the addresses are free, the TLS certificate fits its key and is valid, and the
-chat servers can be reached. It changes
-nothing. Each line begins with ok, warn or fail.
+chat servers can be reached. It changes nothing. Each line begins with ok, warn or fail.
 
 Exit codes:
   0  nothing failed; there may be warnings
@@ -87,7 +85,7 @@ Exit codes:
 		Args: arguments(),
 	}
 	src := addSettings(cmd, os.LookupEnv, serverSettings...)
-	asJSON := cmd.Flags().Bool("json", false, "print one JSON object per line")
+	asJSON := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(cmd.Context(), checkTimeout)
 		defer cancel()
@@ -244,20 +242,4 @@ func checkUpstream(ctx context.Context, i *inspection) []finding {
 	}
 	tries.Wait()
 	return all
-}
-
-// isFree says whether an address that has been resolved can be opened. A socket that a server has left behind stays.
-func (a address) isFree() error {
-	if a.network == "unix" {
-		conn, err := net.DialTimeout("unix", a.name, time.Second)
-		if err != nil {
-			return nil
-		}
-		return errors.Join(a.inUse(), conn.Close())
-	}
-	l, err := a.open()
-	if err != nil {
-		return err
-	}
-	return l.Close()
 }

@@ -17,6 +17,7 @@ const controlTimeout = 2 * time.Minute
 
 // operated is a server's data directory as its operator's commands see it: by the server that runs on it, else by themselves.
 type operated struct {
+	dir    string
 	client *admin.Client // nil if no server runs
 	store  *boltstore.Store
 }
@@ -29,7 +30,7 @@ func (s *settings) operate() (*operated, error) {
 	}
 	client, err := admin.Connect(dir)
 	if !errors.Is(err, admin.ErrNotRunning) {
-		return &operated{client: client}, err
+		return &operated{dir: dir, client: client}, err
 	}
 	if !boltstore.Exists(dir) {
 		return nil, usage("data: %s has no store; name the server's directory with --data", dir)
@@ -38,7 +39,7 @@ func (s *settings) operate() (*operated, error) {
 	if errors.Is(err, boltstore.ErrInUse) {
 		return nil, fmt.Errorf("%w, which does not answer at its control socket: it is starting or stopping; try again", err)
 	}
-	return &operated{store: store}, err
+	return &operated{dir: dir, store: store}, err
 }
 
 func (o *operated) close() error {
@@ -96,11 +97,7 @@ func unavailable(err error) error {
 
 // running connects to the server whose data directory the settings name. That it does not run is a usageError.
 func (src *sources) running() (*admin.Client, error) {
-	s, err := src.load()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := s.dataDirectory()
+	dir, err := src.dataDirectory()
 	if err != nil {
 		return nil, err
 	}

@@ -92,6 +92,15 @@ func (s *settings) openInvitations() (*access.Invitations, error) {
 	return access.NewInvitations(invitationsIn(dir)), nil
 }
 
+// openInvitations is the same for a command that needs no other settings.
+func (src *sources) openInvitations() (*access.Invitations, error) {
+	s, err := src.load()
+	if err != nil {
+		return nil, err
+	}
+	return s.openInvitations()
+}
+
 // checkPublicURL refuses what cannot be the beginning of a device's URL. It may hold placeholders for parts of a group id.
 func (s *settings) checkPublicURL() error {
 	if s.publicURL == "" {
@@ -148,11 +157,7 @@ tell the code, until when they may be used, and whether a group has come with th
 	src := addServerSettings(cmd, "data")
 	json := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := src.load()
-		if err != nil {
-			return err
-		}
-		invitations, err := s.openInvitations()
+		invitations, err := src.openInvitations()
 		if err != nil {
 			return err
 		}
@@ -187,11 +192,7 @@ list" print.
 	}
 	src := addServerSettings(cmd, "data")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := src.load()
-		if err != nil {
-			return err
-		}
-		invitations, err := s.openInvitations()
+		invitations, err := src.openInvitations()
 		if err != nil {
 			return err
 		}

@@ -56,9 +56,9 @@ func (k *keeper) Compact(ctx context.Context) (admin.Compacted, error) {
 }
 
 // data is what does it for a command.
-func (o *operated) data(dir string) admin.Data {
+func (o *operated) data() admin.Data {
 	if o.client != nil {
 		return o.client
 	}
-	return &keeper{dir, o.store}
+	return &keeper{o.dir, o.store}
 }

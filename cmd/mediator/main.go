@@ -5,6 +5,9 @@
 //	mediator group       says which groups may use the server, and which it knows
 //	mediator admin       prints a link to the page on which a server shows how it is
 //	mediator invite      makes an invitation for a new group
+//	mediator privacy     tells what a server knows of its users
+//	mediator health      tells whether a server is ready
+//	mediator pin         prints what clients need to know a server by
 //	mediator backup      writes what the server keeps into one file; verify, restore and compact are about that, too
 //	mediator device      is a device: makes its file, listens, reflects, chats, looks after the group
 //	mediator dev         runs mediator and chat server together, with devices to try them with
@@ -23,8 +26,8 @@
 //   - device_file.go is what a device keeps between two commands. One process at a time uses a device file; it is
 //     replaced as a whole, durably, before anything that depends on it leaves this machine.
 //   - dev.go runs both servers in one process, from the parts that serve.go and chatserver.go have.
-//   - events.go and events_chat.go are all that the device commands print, in words and as JSON. What comes from a peer
-//     or a server goes through printable or printableJSON, so that it cannot steer the terminal.
+//   - events.go and the files beside it are what the commands print, in words and as JSON. What comes from a peer or a
+//     server goes through printable or printableJSON, so that it cannot steer the terminal.
 //   - exit.go maps every error to one sentence with the way out and to the exit code.
 //   - bench_flags.go has what bench measures, package internal/load measures it. The server of --self is another process of
 //     this same binary, and alone can be without a store: bench_server.go.

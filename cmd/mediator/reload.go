@@ -152,11 +152,7 @@ func (r *setting) plain(text string) string {
 		}
 	}
 	if r.kind.isList() {
-		parts := strings.Split(text, ",")
-		for i := range parts {
-			parts[i] = strings.TrimSpace(parts[i])
-		}
-		return strings.Join(parts, ",")
+		return strings.Join(splitList(text), ",")
 	}
 	return text
 }

@@ -37,11 +37,7 @@ Exit codes:
 	src := addServerSettings(cmd, "data")
 	json := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := src.load()
-		if err != nil {
-			return err
-		}
-		path, err := s.dataDirectory()
+		path, err := src.dataDirectory()
 		if err != nil {
 			return err
 		}
@@ -114,11 +110,7 @@ out move ahead of it. What the server cannot know any more:
 	replace := cmd.Flags().Bool("replace", false, "move away what is in the directory")
 	json := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := src.load()
-		if err != nil {
-			return err
-		}
-		dir, err := s.dataDirectory()
+		dir, err := src.dataDirectory()
 		if err != nil {
 			return err
 		}
@@ -156,16 +148,12 @@ meanwhile. It does so by itself as --compact-every says; this is for not waiting
 		if err != nil {
 			return err
 		}
-		dir, err := s.dataDirectory()
-		if err != nil {
-			return err
-		}
 		o, err := s.operate()
 		if err != nil {
 			return err
 		}
 		defer o.close()
-		done, err := o.data(dir).Compact(cmd.Context())
+		done, err := o.data().Compact(cmd.Context())
 		if err != nil {
 			return err
 		}

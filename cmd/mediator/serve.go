@@ -133,13 +133,7 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 		return errors.Join(err, server.Shutdown(ctx))
 	}
 	defer private.close()
-	log.Info().Str("version", version()).Str("data", data).Msg("mediator started")
-	if s.file != "" {
-		log.Info().Str("file", s.file).Msg("configuration read")
-	}
-	if s.server.Chat.Upstreams.Empty() {
-		log.Info().Msg("no chat server is configured: devices that ask for one are closed; name one with --upstream")
-	}
+	s.logStart(data)
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	if source != nil {
@@ -149,6 +143,18 @@ func serveFrom(ctx context.Context, s *settings, store reflect.Store, data strin
 		defer hangups.obey(&reloader{s, current, server, source, log}, end)()
 	}
 	return serveUntil(ctx, mediatorServices(server, listeners, source), mediatorEnding(server), log)
+}
+
+// logStart says what has been started.
+func (s *settings) logStart(data string) {
+	log := s.server.Log
+	log.Info().Str("version", version()).Str("data", data).Msg("mediator started")
+	if s.file != "" {
+		log.Info().Str("file", s.file).Msg("configuration read")
+	}
+	if s.server.Chat.Upstreams.Empty() {
+		log.Info().Msg("no chat server is configured: devices that ask for one are closed; name one with --upstream")
+	}
 }
 
 // mediatorEnding is how a mediator is stopped.
@@ -182,6 +188,15 @@ func (s *settings) dataDirectory() (string, error) {
 		return "", usage("data: there is neither XDG_STATE_HOME nor a home directory; name a directory with --data")
 	}
 	return filepath.Join(home, ".local", "state", "mediator"), nil
+}
+
+// dataDirectory reads the settings of a command that needs to know nothing but where the data is.
+func (src *sources) dataDirectory() (string, error) {
+	s, err := src.load()
+	if err != nil {
+		return "", err
+	}
+	return s.dataDirectory()
 }
 
 // openAccess reads who may use the server. A server that is open to all does not ask.

@@ -294,8 +294,8 @@ func (r *setting) inFile(text string) string {
 		return "[]"
 	}
 	var all []string
-	for part := range strings.SplitSeq(text, ",") {
-		all = append(all, tomlString(strings.TrimSpace(part)))
+	for _, part := range splitList(text) {
+		all = append(all, tomlString(part))
 	}
 	return "[" + strings.Join(all, ", ") + "]"
 }

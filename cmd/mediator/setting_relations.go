@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -98,14 +97,10 @@ func (s *settings) checkTwice() error {
 // checkPlaintext refuses addresses that other machines reach, as far as nothing has to be looked up for it.
 func (s *settings) checkPlaintext() error {
 	for _, a := range s.listen {
-		host, _, err := net.SplitHostPort(a.name)
-		if err != nil {
+		if !isLiteral(a.name) {
 			continue
 		}
-		if _, err := netip.ParseAddr(host); err != nil && host != "" {
-			continue
-		}
-		_, err = a.resolve(s.allowPlaintext)
+		_, err := a.resolve(s.allowPlaintext)
 		var refused usageError
 		if errors.As(err, &refused) {
 			return err

@@ -150,6 +150,17 @@ func parseBytes(text string) (int64, error) {
 	return n * size, nil
 }
 
+// splitList returns the values of a list.
+func splitList(text string) (values []string) {
+	if text == "" {
+		return nil
+	}
+	for value := range strings.SplitSeq(text, ",") {
+		values = append(values, strings.TrimSpace(value))
+	}
+	return values
+}
+
 func parseSwitch(text string) (bool, error) {
 	on, err := strconv.ParseBool(text)
 	if err != nil {

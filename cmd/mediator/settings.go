@@ -235,6 +235,7 @@ var table = []setting{
 	{name: "public-url", of: ofServe, kind: kindURL,
 		text:  "the URL that devices connect to, wss://HOST with any path: for what is printed for them (default none)",
 		field: func(s *settings) any { return &s.publicURL }},
+
 	{section: "Proxies in front",
 		name: "trusted-proxies", of: ofServe, kind: kindPeers,
 		text: "reverse proxies that are believed when they name the client in a header: IP addresses, prefixes such as 10.0.0.0/8, and " +
@@ -264,7 +265,6 @@ var table = []setting{
 	{name: "upstream-local", of: ofServe, kind: kindIP,
 		text:  "the address of this machine that connections to chat servers come from (default: the system decides)",
 		field: func(s *settings) any { return &s.local }},
-
 	{name: "upstream-rate", of: ofServe, kind: kindBytes, byDefault: "1MiB",
 		low: "1KiB", high: "1GiB", zero: "no limit",
 		text:  "bytes per second that one device may exchange with its chat server in each direction, after the first 256 KiB",
@@ -308,6 +308,7 @@ var table = []setting{
 		low: "1", high: "10000000",
 		text:  "new device groups that one IP address may register at once before max-address-groups counts",
 		field: func(s *settings) any { return &s.server.AddressGroupBurst }},
+
 	{section: "Device groups",
 		name: "max-slots", of: ofServe, kind: kindCount, unit: "device slots", byDefault: "10",
 		low: "1", high: "15",
@@ -333,6 +334,7 @@ var table = []setting{
 		low: "128KiB", high: "64GiB",
 		text:  "bytes of them in all groups together",
 		field: func(s *settings) any { return &s.server.StagedBytes }},
+
 	{section: "Disk and memory",
 		name: "max-store-bytes", of: ofServe, kind: kindBytes, byDefault: "0",
 		low: "1MiB", high: "1024TiB", zero: "80 % of the file system",

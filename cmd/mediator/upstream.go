@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"strings"
 
 	"openmediator/chatproxy"
 )
@@ -48,17 +47,6 @@ func parseLocal(text string) (netip.Addr, error) {
 		return addr, fmt.Errorf("%q is not an IP address of this machine", text)
 	}
 	return addr, nil
-}
-
-// splitList returns the values of a list.
-func splitList(text string) (values []string) {
-	if text == "" {
-		return nil
-	}
-	for value := range strings.SplitSeq(text, ",") {
-		values = append(values, strings.TrimSpace(value))
-	}
-	return values
 }
 
 // resolveUpstreams makes what the settings about chat servers say together.
