@@ -28,10 +28,10 @@ type Config struct {
 	MessageTimeout time.Duration
 
 	// What strangers, one group and one address may take of the server (B44). An address is an IPv4 address or the /64 of an
-	// IPv6 address; peers on loopback and on unix sockets have none, and none of its limits, of which 0 turns one off, until
-	// they are believed to name the client (Front). The
-	// defaults suit a small server: some hundred people behind one address, with two or three devices each, do not reach
-	// them, not even when the server starts and all of them come at once, but for being told to come again in 10 s.
+	// IPv6 address. Peers on loopback and on unix sockets have none, and none of its limits, until they are believed to name
+	// the client (Front). 0 turns a limit of addresses off. The defaults suit a small server: some hundred people behind one
+	// address, with two or three devices each, do not reach them, not even when the server starts and all of them come at
+	// once, but for being told to come again in 10 s.
 
 	// Connections without a registered device, of all addresses; as many again may wait for the answer to their request.
 	// 0: a quarter of MaxConnections, 16 at least.

@@ -179,10 +179,7 @@ func stepFor(n int, within time.Duration) time.Duration {
 
 // leads says whether the device leads its group.
 func (c *conn) leads() bool {
-	c.mu.Lock()
-	registered := c.registered
-	c.mu.Unlock()
-	if !registered {
+	if !c.isRegistered() {
 		return false
 	}
 	c.group.mu.Lock()

@@ -2,7 +2,6 @@ package mediator
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -154,13 +153,7 @@ func (c announcedConn) NetConn() net.Conn { return c.Raw() }
 func (c announcedConn) Write(p []byte) (int, error) { return c.Raw().Write(p) }
 
 // CloseWrite ends the sending side, if the connection below can.
-func (c announcedConn) CloseWrite() error {
-	half, ok := c.Raw().(interface{ CloseWrite() error })
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	return half.CloseWrite()
-}
+func (c announcedConn) CloseWrite() error { return closeWrite(c.Raw()) }
 
 // How a header of the PROXY protocol begins, in as many bytes as a read for a TLS record asks for.
 var announcements = [][]byte{[]byte("PROXY"), []byte("\r\n\r\n\x00")}

@@ -56,8 +56,11 @@ func newLink(c net.Conn, stall time.Duration) *link {
 func (l *link) NetConn() net.Conn { return l.Conn }
 
 // CloseWrite ends the sending side, if the connection below can.
-func (l *link) CloseWrite() error {
-	half, ok := l.Conn.(interface{ CloseWrite() error })
+func (l *link) CloseWrite() error { return closeWrite(l.Conn) }
+
+// closeWrite ends the sending side of a connection that has sides.
+func closeWrite(c net.Conn) error {
+	half, ok := c.(interface{ CloseWrite() error })
 	if !ok {
 		return errors.ErrUnsupported
 	}

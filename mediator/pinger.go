@@ -129,7 +129,7 @@ func (p *pinger) turn() (turn, watched []*conn) {
 
 // look ends a watched leader if it is dead.
 func (p *pinger) look(c *conn) {
-	if !c.group.leads(c) {
+	if !c.group.isContested(c) {
 		p.mu.Lock()
 		delete(p.watched, c)
 		p.mu.Unlock()
@@ -169,8 +169,8 @@ func (c *conn) heardWithin(d time.Duration) bool {
 	return c.link != nil && time.Since(c.link.lastHeard()) < d
 }
 
-// leads says whether c is a leader that another device waits to replace.
-func (g *group) leads(c *conn) bool {
+// isContested says whether c is a leader that another device waits to replace.
+func (g *group) isContested(c *conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return c.core.Leader() == c.member && c.core.Contested()

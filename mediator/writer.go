@@ -258,9 +258,7 @@ func (c *conn) freeDiscard() int64 {
 // linger ends the sending side and reads on for as long as the read deadline allows: a socket that is closed while
 // something arrives sends a reset, which would eat the Close frame.
 func linger(nc net.Conn) {
-	if half, ok := nc.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite()
-	}
+	closeWrite(nc)
 	if l := linkOf(nc); l != nil && l != nc {
 		l.CloseWrite() // TLS has ended its stream, not the one below
 	}
@@ -275,10 +273,7 @@ func (c *conn) hangUp() {
 		c.link.closing.Store(true) // TLS says that this is the end, and waits no longer than the rest
 	}
 	c.out.Conn.Close()
-	c.mu.Lock()
-	registered := c.registered
-	c.mu.Unlock()
-	if registered {
+	if c.isRegistered() {
 		c.group.over(c)
 	}
 	c.part()
