@@ -37,9 +37,6 @@ const (
 	effectClose                       // the connection ends
 )
 
-// waitingEffects wait for a commit of the store, in order.
-type waitingEffects []effect
-
 // emit makes an effect take place: at once, or when what was accepted before it is durable.
 func (g *Group) emit(e effect) {
 	e.after = g.gate()

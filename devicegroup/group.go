@@ -28,8 +28,8 @@ type Group struct {
 
 	locking
 	storage
-	waiting waitingEffects
-	replay  []*Conn // whose backlog is to be handled
+	waiting []effect // for a commit of the store, in order
+	replay  []*Conn  // whose backlog is to be handled
 	woken   []*Conn
 	notices []Notice
 	tally   Tally

@@ -1,6 +1,7 @@
 package devicegroup
 
 import (
+	"slices"
 	"time"
 
 	"openmediator/d2m"
@@ -169,11 +170,8 @@ func (g *Group) detach(c *Conn, why Close) {
 // drop frees a slot and its queue; a connection of it is closed once that is durable (B45).
 func (g *Group) drop(s *slot, why Close) {
 	g.queue.Leave(s.cursor)
-	for i := range g.slots {
-		if g.slots[i] == s {
-			g.slots = append(g.slots[:i], g.slots[i+1:]...)
-			break
-		}
+	if i := slices.Index(g.slots, s); i >= 0 {
+		g.slots = slices.Delete(g.slots, i, i+1)
 	}
 	g.forget(s)
 	if s.conn != nil {

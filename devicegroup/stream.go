@@ -94,6 +94,7 @@ type Frames struct {
 	Ends []int // where each message ends in Data
 }
 
+// Add appends a message, of which it keeps a copy.
 func (f *Frames) Add(frame []byte) {
 	f.Data = append(f.Data, frame...)
 	f.end()
