@@ -28,10 +28,7 @@ func (s *Snapshot) MoveAhead(made, now time.Time) (*State, error) {
 		return nil, err
 	}
 	oldest := state.Bound
-	starts := make(map[uint32]uint64, len(state.Locks))
-	for _, l := range state.Locks {
-		starts[l.Lock] = l.Start
-	}
+	starts := state.starts()
 	for i := range s.Messages {
 		m := &s.Messages[i]
 		if start, placed := starts[m.Lock]; m.Lock == 0 || placed {

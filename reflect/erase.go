@@ -27,11 +27,7 @@ type Eraser struct {
 
 // NewEraser returns an eraser that goes by a group's state. The state must not be changed any more.
 func NewEraser(s *State) *Eraser {
-	e := &Eraser{slots: s.Slots, starts: make(map[uint32]uint64, len(s.Locks)), lastLock: s.LastLock}
-	for _, l := range s.Locks {
-		e.starts[l.Lock] = l.Start
-	}
-	return e
+	return &Eraser{slots: s.Slots, starts: s.starts(), lastLock: s.LastLock}
 }
 
 // Erase returns the data of a chunk without the envelopes that nobody waits for, and how many it has taken out. data is

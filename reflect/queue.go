@@ -2,6 +2,7 @@ package reflect
 
 import (
 	"math"
+	"slices"
 	"sort"
 
 	"openmediator/d2m"
@@ -54,11 +55,8 @@ func (q *Queue) Leave(c *Cursor) {
 			q.release(e)
 		}
 	}
-	for i := range q.cursors {
-		if q.cursors[i] == c {
-			q.cursors = append(q.cursors[:i], q.cursors[i+1:]...)
-			break
-		}
+	if i := slices.Index(q.cursors, c); i >= 0 {
+		q.cursors = slices.Delete(q.cursors, i, i+1)
 	}
 	q.sweep()
 }
@@ -217,10 +215,7 @@ func (q *Queue) Restore(state *State, messages []Stored) (cursors []*Cursor, def
 		s := &state.Slots[i]
 		q.cursors = append(q.cursors, &Cursor{device: s.Device, first: s.First, next: s.Next, gaps: s.Gaps})
 	}
-	starts := make(map[uint32]uint64, len(state.Locks))
-	for _, l := range state.Locks {
-		starts[l.Lock] = l.Start
-	}
+	starts := state.starts()
 	chunks := chunksOf(messages)
 	numbered := make([]Deferred, 0, len(messages))
 	for i := range messages {

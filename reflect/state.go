@@ -28,6 +28,15 @@ type LockStart struct {
 	Count uint64 // places behind the lock
 }
 
+// starts returns, by lock, the number of the message in the first place behind it.
+func (s *State) starts() map[uint32]uint64 {
+	starts := make(map[uint32]uint64, len(s.Locks))
+	for _, l := range s.Locks {
+		starts[l.Lock] = l.Start
+	}
+	return starts
+}
+
 // SlotState is what is stored of a device slot beside its device info.
 type SlotState struct {
 	Device     d2m.DeviceID

@@ -64,17 +64,11 @@ type CompactResult struct {
 // After an error the file is what it was, and there is no copy: ErrNoRoom, ErrBusy, the error of ctx, ErrUnavailable if the
 // store is closed or its file is not trusted (B43), or what the system said.
 func (s *Store) Compact(ctx context.Context) (result CompactResult, err error) {
-	if !s.begin() {
-		return result, reflect.ErrUnavailable
-	}
-	defer s.background.Done()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	if err := s.takeTurn(ctx); err != nil {
+	ctx, end, err := s.takeTurn(ctx)
+	if err != nil {
 		return result, err
 	}
-	defer s.endTurn()
+	defer end()
 	start := time.Now()
 	c, err := s.newCompaction()
 	if err != nil {
@@ -104,17 +98,27 @@ func (s *Store) begin() bool {
 	return true
 }
 
-// takeTurn waits until nobody copies the file, and keeps others from it until endTurn.
-func (s *Store) takeTurn(ctx context.Context) error {
+// takeTurn waits until nobody copies the file. It keeps others from it, and Close waiting, until end is called. The context that
+// it returns ends with ctx and with the store's.
+func (s *Store) takeTurn(ctx context.Context) (turn context.Context, end func(), err error) {
+	if !s.begin() {
+		return nil, nil, reflect.ErrUnavailable
+	}
+	turn, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.ctx, cancel)
+	leave := func() {
+		stop()
+		cancel()
+		s.background.Done()
+	}
 	select {
 	case s.compacting <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return s.ended(ctx)
+		return turn, func() { <-s.compacting; leave() }, nil
+	case <-turn.Done():
+		defer leave()
+		return nil, nil, s.ended(turn)
 	}
 }
-
-func (s *Store) endTurn() { <-s.compacting }
 
 // ended returns why ctx, which ends with the store's, has ended.
 func (s *Store) ended(ctx context.Context) error {

@@ -105,10 +105,7 @@ func (c *copying) copyPiece(p part, behind string) (last string, end bool, err e
 func (c *copying) readPiece(p part, behind string) (piece []entry, end bool, err error) {
 	err = c.view(func(tx *bbolt.Tx, r *entryReader) error {
 		cursor := tx.Bucket(p.bucket()).Cursor()
-		key, value := cursor.Seek([]byte(behind))
-		if key != nil && string(key) == behind {
-			key, value = cursor.Next()
-		}
+		key, value := seekBehind(cursor, []byte(behind))
 		for ; key != nil && r.more(); key, value = cursor.Next() {
 			piece = append(piece, r.read(place{p, string(key)}, value))
 		}

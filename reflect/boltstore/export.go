@@ -27,17 +27,11 @@ type Exported struct {
 // errors are ErrBusy if commits change more than emit can keep up with, the error of ctx, and ErrUnavailable if the store is
 // closed or the file not trusted or damaged (B43); a damaged file that nobody else has noticed stays in use.
 func (s *Store) Export(ctx context.Context, emit func(piece []byte) error) (Exported, error) {
-	if !s.begin() {
-		return Exported{}, reflect.ErrUnavailable
-	}
-	defer s.background.Done()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	if err := s.takeTurn(ctx); err != nil {
+	ctx, end, err := s.takeTurn(ctx)
+	if err != nil {
 		return Exported{}, err
 	}
-	defer s.endTurn()
+	defer end()
 	x, err := s.newExport(emit)
 	if err != nil {
 		return Exported{}, err

@@ -93,14 +93,15 @@ func (i *Import) Abort() {
 }
 
 func (i *Import) moveAhead(held contents, made, now time.Time) (damaged int, err error) {
-	for last, end := []byte(nil), false; !end && err == nil; {
+	var last []byte
+	for {
 		var groups []d2m.GroupID
 		err = i.file.view(func(tx *bbolt.Tx) error {
 			groups = nextGroups(tx, last)
 			return nil
 		})
-		if end = len(groups) == 0; end || err != nil {
-			continue
+		if err != nil || len(groups) == 0 {
+			return damaged, err
 		}
 		last = groups[len(groups)-1][:]
 		err = i.file.write(func(tx *bbolt.Tx) error {
@@ -115,18 +116,16 @@ func (i *Import) moveAhead(held contents, made, now time.Time) (damaged int, err
 			}
 			return nil
 		})
+		if err != nil {
+			return damaged, err
+		}
 	}
-	return damaged, err
 }
 
 // nextGroups returns the next groups with a state behind one, or the first ones if that is nil.
 func nextGroups(tx *bbolt.Tx, last []byte) (groups []d2m.GroupID) {
 	cursor := tx.Bucket(bucketState).Cursor()
-	key, _ := cursor.Seek(last)
-	if last != nil && string(key) == string(last) {
-		key, _ = cursor.Next()
-	}
-	for ; key != nil && len(groups) < groupsPiece; key, _ = cursor.Next() {
+	for key, _ := seekBehind(cursor, last); key != nil && len(groups) < groupsPiece; key, _ = cursor.Next() {
 		groups = append(groups, d2m.GroupID(key))
 	}
 	return groups

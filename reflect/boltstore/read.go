@@ -114,24 +114,20 @@ func appendRecords(b []byte, log *bbolt.Bucket, group d2m.GroupID, at []reflect.
 
 // Groups implements reflect.Store. A group without a state is not listed.
 func (s *Store) Groups(each func(group d2m.GroupID, state []byte) error) error {
-	type entry struct {
+	type stored struct {
 		group d2m.GroupID
 		state []byte
 	}
 	var last []byte
 	for {
-		var piece []entry
+		var piece []stored
 		err := s.view(func(tx *bbolt.Tx) error {
 			cursor := tx.Bucket(bucketState).Cursor()
-			key, state := cursor.Seek(last)
-			if last != nil && bytes.Equal(key, last) {
-				key, state = cursor.Next()
-			}
-			for ; key != nil && len(piece) < groupsPiece; key, state = cursor.Next() {
+			for key, state := seekBehind(cursor, last); key != nil && len(piece) < groupsPiece; key, state = cursor.Next() {
 				if len(key) != groupSize {
 					return errBuckets
 				}
-				piece = append(piece, entry{d2m.GroupID(key), bytes.Clone(state)})
+				piece = append(piece, stored{d2m.GroupID(key), bytes.Clone(state)})
 			}
 			return nil
 		})
@@ -145,4 +141,13 @@ func (s *Store) Groups(each func(group d2m.GroupID, state []byte) error) error {
 		}
 		last = piece[len(piece)-1].group[:]
 	}
+}
+
+// seekBehind moves a cursor to the first entry behind a key, or to the first of all if that is empty.
+func seekBehind(cursor *bbolt.Cursor, behind []byte) (key, value []byte) {
+	key, value = cursor.Seek(behind)
+	if key != nil && bytes.Equal(key, behind) {
+		return cursor.Next()
+	}
+	return key, value
 }

@@ -1,5 +1,6 @@
-// Package memstore is a reflect.Store in memory, for tests. It keeps every rule that package storetest checks, and it can
-// be told at any step to answer that a group is fenced or that the store is unavailable.
+// Package memstore is a reflect.Store in memory, for tests and for measurements without a disk. It keeps every rule that
+// package storetest checks, and it can be told at any step to answer that a group is fenced or that the store is
+// unavailable.
 //
 // [Store.Fail] sets who decides; [Store.Clone] is what a restart after a crash would find. What the injected failures mean
 // is what they mean in package boltstore: an unavailable store ends every claim, and a commit that reported it may have

@@ -16,17 +16,9 @@ func (s *Store) Claim(group d2m.GroupID) (*reflect.Snapshot, error) {
 	err := s.ask(OpClaim, group)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return nil, reflect.ErrUnavailable
-	}
-	if err := s.suffer(err, group); err != nil {
+	snapshot, err := s.snapshot(group, err)
+	if err != nil {
 		return nil, err
-	}
-	snapshot := new(reflect.Snapshot)
-	if g := s.groups[group]; g != nil {
-		if err := g.fill(snapshot); err != nil {
-			return nil, err
-		}
 	}
 	s.epoch++
 	s.claims[group] = s.epoch
@@ -39,15 +31,22 @@ func (s *Store) Peek(group d2m.GroupID) (*reflect.Snapshot, error) {
 	err := s.ask(OpPeek, group)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.snapshot(group, err)
+}
+
+// snapshot returns what is stored of a group, unless the store was told to fail. s.mu is held.
+func (s *Store) snapshot(group d2m.GroupID, injected error) (*reflect.Snapshot, error) {
 	if s.closed {
 		return nil, reflect.ErrUnavailable
 	}
-	if err := s.suffer(err, group); err != nil {
+	if err := s.suffer(injected, group); err != nil {
 		return nil, err
 	}
 	snapshot := new(reflect.Snapshot)
 	if g := s.groups[group]; g != nil {
-		return snapshot, g.fill(snapshot)
+		if err := g.fill(snapshot); err != nil {
+			return nil, err
+		}
 	}
 	return snapshot, nil
 }
