@@ -6,6 +6,7 @@ SELECTIONS ?= 1000
 SEED       ?= 0
 
 TORTURE_MINUTES ?= 1
+SOAK_MINUTES    ?= 60
 TORTURE_FLAGS   ?=
 
 COMPARE_FLAGS   ?=
@@ -13,7 +14,7 @@ COMPARE_TINY    := --rounds 1 --duration 100ms --groups 5
 
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help test race model mutate vet integration screenshots powercut torture fuzz bench compare compare-packages
+.PHONY: help test race model mutate vet integration screenshots powercut torture soak fuzz bench compare compare-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[a-z -]* ## /\1\t/p' Makefile | expand -t 18
@@ -54,6 +55,9 @@ powercut: ## cut the power of the store for MINUTES, SELECTIONS at each sync; it
 
 torture: ## keep a server busy for TORTURE_MINUTES while it is killed and its network fails, and judge what devices have seen
 	$(GO) run ./internal/torture -minutes $(TORTURE_MINUTES) -seed $(SEED) $(TORTURE_FLAGS)
+
+soak: ## keep one life of a server busy for SOAK_MINUTES and see that it holds no more in the end than in the beginning
+	$(GO) run ./internal/torture -soak -minutes $(SOAK_MINUTES) -seed $(SEED) $(TORTURE_FLAGS)
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for package in $$($(GO) list ./...); do \

@@ -74,7 +74,7 @@ func (r *run) newGroup(number int) (*group, error) {
 	}
 	g := &group{
 		run: r, number: number, kind: r.drawKind(number, random), keys: keys, random: random,
-		stays: random.IntN(6) == 0, first: make(chan struct{}),
+		stays: random.IntN(6) == 0 && !r.settings.soak, first: make(chan struct{}),
 		shared: newSharedData(),
 	}
 	g.load, g.finish = context.WithCancel(r.loadOver)

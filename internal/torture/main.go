@@ -5,6 +5,7 @@
 //	go run ./internal/torture                                 for a minute, with a seed of its own, printed first
 //	go run ./internal/torture -minutes 60 -groups 400
 //	go run ./internal/torture -seed 17 -faults kill,cut       the same devices and faults again
+//	go run ./internal/torture -soak -minutes 60               one life of the server, which must not grow
 //	go run ./internal/torture -break                          has to fail: a delivered message is taken out of a history
 //
 // # Groups
@@ -32,6 +33,12 @@
 // the chat server than is held back, a login that is none, pings whose pongs are not read. They are on the loopback
 // interface, whose peers have no limits of their own address, so what they meet are the limits for all strangers. How long
 // honest devices wait for their acks is told for both kinds of periods: without faults, that compares them.
+//
+// # Soak
+//
+// With -soak nothing ends or halts the server. After a load of a tenth of the time, and after all of it, when every group has
+// left, it is looked at: its memory, goroutines and descriptors, by its metrics, and the size of its file, compacted. What
+// has grown and stays so for some minutes is a finding.
 //
 // # Findings
 //

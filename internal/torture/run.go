@@ -22,6 +22,7 @@ type run struct {
 	parrot   *parrot
 	tally    *tally
 	report   *report
+	begun    int             // groups so far; keepGroups's
 	loadOver context.Context // ends when groups are to finish
 	hopeless context.Context // ends when the run is given up
 	giveUp   context.CancelFunc
@@ -90,31 +91,45 @@ func newRun(ctx context.Context, s settings, binary, data string, report *report
 // do puts load on the server for the time of the run, or until ctx ends, and then brings all to an end.
 func (r *run) do(ctx context.Context) {
 	defer r.close()
-	loadOver, cancel := context.WithTimeout(ctx, r.duration)
+	defer r.report.follow(r.tally)()
+	var last *life
+	var err error
+	if r.settings.soak {
+		last, err = r.soak(ctx)
+	} else {
+		last, err = r.load(ctx, r.duration, r.world.rampage)
+	}
+	if err != nil {
+		r.fail(err)
+	}
+	switch {
+	case last == nil:
+	case err != nil:
+		last.process.Kill()
+	default:
+		r.finish(last)
+	}
+}
+
+// load has groups put load on the server for a time, or until ctx ends, and waits until all of them are done. serve has the
+// server live meanwhile; it returns the last life.
+func (r *run) load(ctx context.Context, d time.Duration, serve func(context.Context) (*life, error)) (*life, error) {
+	loadOver, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	defer context.AfterFunc(r.hopeless, cancel)()
 	r.loadOver = loadOver
-	defer r.report.follow(r.tally)()
 
 	var groups sync.WaitGroup
 	groups.Go(func() { r.keepGroups() })
 	if r.attackers > 0 {
 		groups.Go(func() { r.attack(loadOver) })
 	}
-	last, err := r.world.rampage(loadOver)
+	last, err := serve(loadOver)
 	if err != nil {
-		r.find(finding{Text: err.Error()})
-		r.giveUp() // devices would wait for a server for ever
+		r.fail(err) // devices would wait for a server for ever
 	}
 	groups.Wait()
-	if last == nil {
-		return
-	}
-	if err != nil {
-		last.process.Kill()
-		return
-	}
-	r.finish(last)
+	return last, err
 }
 
 // close gives up whatever is left of the run.
@@ -130,7 +145,7 @@ func (r *run) keepGroups() {
 	var groups sync.WaitGroup
 	defer groups.Wait()
 	places := make(chan struct{}, r.groups)
-	for number := 0; ; number++ {
+	for ; ; r.begun++ {
 		select {
 		case places <- struct{}{}:
 		case <-r.loadOver.Done():
@@ -139,7 +154,7 @@ func (r *run) keepGroups() {
 		if r.loadOver.Err() != nil {
 			return
 		}
-		g, err := r.newGroup(number)
+		g, err := r.newGroup(r.begun)
 		if err != nil {
 			r.find(finding{Text: err.Error()})
 			return
@@ -183,6 +198,12 @@ func (r *run) find(f finding) {
 	if !r.keepGoing {
 		r.giveUp()
 	}
+}
+
+// fail reports what the run cannot go on after, and gives it up. Only the first failure is told.
+func (r *run) fail(err error) {
+	r.find(finding{Text: err.Error()})
+	r.giveUp()
 }
 
 // findProblem reports what is wrong about a connection of a device, with the latest that the device has seen.

@@ -19,6 +19,7 @@ type settings struct {
 	life     time.Duration // of a group, on average
 	calm     time.Duration // between two things that happen to the server, on average
 	faults   faults
+	soak     bool // one life of the server, which has to hold in the end what it held before
 
 	attackers int // strangers at a time, in every other period
 
@@ -60,6 +61,7 @@ func parseFlags(arguments []string, out io.Writer) (settings, error) {
 	flags.DurationVar(&s.life, "life", 20*time.Second, "how long a group lives, on average")
 	flags.DurationVar(&s.calm, "calm", 4*time.Second, "how long the server is left alone, on average")
 	names := flags.String("faults", "all", "all, none, or some of "+strings.Join(faultNames, ","))
+	flags.BoolVar(&s.soak, "soak", false, "let the server live, and see that it holds no more in the end than after a tenth of the time")
 	flags.IntVar(&s.attackers, "attackers", 0, "strangers that attack the server at a time, in every other 10 s")
 	flags.StringVar(&s.binary, "binary", "", "the server; built from this module if empty")
 	flags.StringVar(&s.data, "data", "", "the server's data directory; a new one if empty")
@@ -76,7 +78,7 @@ func parseFlags(arguments []string, out io.Writer) (settings, error) {
 	s.duration = time.Duration(*minutes * float64(time.Minute))
 	err := s.validate(flags.Args())
 	if err == nil {
-		s.faults, err = parseFaults(*names)
+		s.faults, err = parseFaults(*names, s.soak)
 	}
 	if err != nil {
 		fmt.Fprintln(out, err)
@@ -109,17 +111,25 @@ type faults map[string]bool
 
 var faultNames = []string{"kill", "term", "stop", "delay", "cut", "swallow", "slow", "drops", "duplicates", "limits"}
 
-func parseFaults(names string) (faults, error) {
+// parseFaults reads a list of faults; all are those that there can be in a soak, or else anywhere.
+func parseFaults(names string, soak bool) (faults, error) {
+	possible := faultNames
+	if soak {
+		possible = soakFaults
+	}
 	f := make(faults)
 	switch names {
 	case "none", "":
 		return f, nil
 	case "all":
-		names = strings.Join(faultNames, ",")
+		names = strings.Join(possible, ",")
 	}
 	for name := range strings.SplitSeq(names, ",") {
-		if !slices.Contains(faultNames, name) {
+		switch {
+		case !slices.Contains(faultNames, name):
 			return nil, fmt.Errorf("faults: there is none called %q", name)
+		case !slices.Contains(possible, name):
+			return nil, fmt.Errorf("faults: %s ends or halts the server, which lives on in a soak", name)
 		}
 		f[name] = true
 	}

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 // short returns the settings of a run of a second or two.
 func short(t *testing.T, faults string) settings {
 	t.Helper()
-	f, err := parseFaults(faults)
+	f, err := parseFaults(faults, false)
 	if err != nil {
 		t.Fatal(err)
 	}
