@@ -294,6 +294,29 @@ func TestRestoreReplaces(t *testing.T) {
 	}
 }
 
+// A restore that is done again at once, whether the one before was cut short or not, keeps what that one has moved away.
+func TestRestoreReplacesTwiceInASecond(t *testing.T) {
+	path := write(t, newBackup(t, Options{}))
+	for _, at := range []string{"move tls", "move mediator.db", "moved", ""} {
+		dir, store := newData(t)
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		before, now := tree(t, dir), time.Now()
+		first, _ := restore(path, dir, true, now, failAt(at))
+		second, err := restore(path, dir, true, now, failAt(""))
+		if err != nil || first.Replaced == second.Replaced {
+			t.Fatalf("%q: %v, %v, %v", at, first, second, err)
+		}
+		kept := tree(t, first.Replaced)
+		for _, name := range []string{boltstore.FileName, "tls/key.pem", "invitations/0123456789abcdef"} {
+			if kept[name] != before[name] {
+				t.Errorf("%q: %s is not what it was", at, name)
+			}
+		}
+	}
+}
+
 func TestRestoreWithClockBehind(t *testing.T) {
 	path := write(t, newBackup(t, Options{}))
 	dir := filepath.Join(t.TempDir(), "data")

@@ -67,7 +67,10 @@ func restore(path, dir string, replace bool, now time.Time, step func(string) er
 		return done, err
 	}
 	if len(occupied) > 0 {
-		done.Replaced = filepath.Join(dir, "replaced-"+now.UTC().Format("20060102T150405Z"))
+		if done.Replaced, err = makeUnique(filepath.Join(dir, "replaced-"+now.UTC().Format("20060102T150405Z"))); err != nil {
+			r.discard()
+			return done, err
+		}
 	}
 	return done, r.publish(done)
 }
@@ -197,7 +200,7 @@ func (r *restoring) publish(done Restored) error {
 			return err
 		}
 	}
-	if err := syncDirectory(r.dir); err != nil {
+	if err := errors.Join(syncDirectory(r.dir), syncDirectory(r.staging)); err != nil {
 		return err
 	}
 	if err := r.step("moved"); err != nil {
@@ -206,11 +209,20 @@ func (r *restoring) publish(done Restored) error {
 	return errors.Join(os.RemoveAll(r.staging), os.RemoveAll(restoring), syncDirectory(r.dir))
 }
 
+// makeUnique makes a directory that was not there, with a number behind its name if need be: what an earlier restore has
+// moved away is never written over.
+func makeUnique(path string) (made string, err error) {
+	made = path
+	for n := 2; ; n++ {
+		if err = os.Mkdir(made, 0o700); !errors.Is(err, fs.ErrExist) {
+			return made, err
+		}
+		made = fmt.Sprintf("%s-%d", path, n)
+	}
+}
+
 // moveAway moves what is to be replaced into a directory.
 func (r *restoring) moveAway(names []string, into string) error {
-	if err := os.MkdirAll(into, 0o700); err != nil {
-		return err
-	}
 	for _, name := range names {
 		err := os.Rename(filepath.Join(r.dir, name), filepath.Join(into, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
