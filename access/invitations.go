@@ -72,10 +72,15 @@ func (v *Invitations) Create(expires, now time.Time) (Code, error) {
 	code := newCode()
 	hash := code.hash()
 	content := fmt.Sprintf("%x %s\n", hash, expires.UTC().Format(time.RFC3339))
-	if err := v.write(v.free(code), content); err != nil {
-		return "", err
+	path := v.free(code)
+	if err = v.write(path, content); err == nil {
+		err = v.syncDir(v.dir)
 	}
-	return code, v.syncDir(v.dir)
+	if err != nil {
+		_ = os.Remove(path) // nobody is told the code
+		return "", fmt.Errorf("invitations: none can be made in %s: %w", v.dir, cause(err))
+	}
+	return code, nil
 }
 
 // makeDirectory makes the directory, with mode 0700 and the owner of the one above.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -212,6 +213,20 @@ func TestInvitationsMade(t *testing.T) {
 	use(t, v, code, 1, now, false)
 	if _, err := NewInvitations(filepath.Join(v.dir, "not", "there")).Create(now, now); err == nil {
 		t.Error("made below a directory that is not there")
+	}
+}
+
+// An invitation that may not be on the disk is none, and takes no room from others.
+func TestInvitationThatCannotBeMade(t *testing.T) {
+	v, now := newTestInvitations(t)
+	create(t, v, now)
+	v.syncDir = func(string) error { return &os.PathError{Op: "sync", Path: v.dir, Err: syscall.ENOSPC} }
+	code, err := v.Create(now.Add(time.Hour), now)
+	if code != "" || !errors.Is(err, syscall.ENOSPC) || err.Error() != "invitations: none can be made in "+v.dir+": no space left on device" {
+		t.Errorf("%q, %v", code, err)
+	}
+	if names := files(t, v); len(names) != 1 {
+		t.Errorf("left over: %v", names)
 	}
 }
 
