@@ -2,6 +2,10 @@ package mediator_test
 
 import (
 	"bytes"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -340,6 +344,22 @@ func TestB43_LogSaysWhy(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The operator is told what the system says of the disk, and no path.
+func TestB43_LogNamesTheDisk(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := newPatient(t)
+		p.s.failNext(memstore.OpCommit, p.id.group, func() error {
+			return fmt.Errorf("%w: %w", reflect.ErrUnavailable, &fs.PathError{Op: "write", Path: "/secret", Err: syscall.ENOSPC})
+		})
+		p.a.send(d2m.SetSharedDeviceData{})
+		synctest.Wait()
+		lines := p.log.lines("storage failed")
+		if len(lines) != 1 || !strings.Contains(lines[0], `"unavailable: no space left on device"`) || strings.Contains(lines[0], "secret") {
+			t.Errorf("the log says %q", lines)
+		}
+	})
 }
 
 // What is stored of one group makes no sense: the server starts, says so, and refuses the devices of that group alone.

@@ -2,6 +2,7 @@ package mediator
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/rs/zerolog"
 
@@ -85,6 +86,8 @@ func (s *Server) logStoreFailed(err error) {
 	kind := "unavailable"
 	if errors.Is(err, reflect.ErrFenced) {
 		kind = "claimed by another writer"
+	} else if system, ok := errors.AsType[syscall.Errno](err); ok {
+		kind += ": " + system.Error() // what the operator can do something about: the disk is full, or fails
 	}
 	if !s.failing.Swap(true) {
 		s.config().Log.Error().Str("cause", kind).Msg("storage failed: groups that need it are closed, what was not stored was not acknowledged")
