@@ -141,7 +141,7 @@ func TestBenchRefuses(t *testing.T) {
 		{"login --server ws://127.0.0.1:1", exitUnreachable, []string{"connection refused"}},
 		{"all --self --server ws://127.0.0.1:1", exitUsage, []string{"not both"}},
 		{"all", exitUsage, []string{"server: is missing"}},
-		{"reflekt --self", exitUsage, []string{"unknown flag"}},
+		{"reflekt --self", exitUsage, []string{`"reflekt" is not a command; is reflect meant?`}},
 		{"reflekt", exitUsage, []string{`"reflekt" is not a command; is reflect meant?`}},
 	} {
 		stdout, stderr, code := s.run(append([]string{"bench"}, strings.Fields(test.args)...)...)

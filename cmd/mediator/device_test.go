@@ -157,10 +157,10 @@ func TestDeviceMistakes(t *testing.T) {
 		{`scope: "everything" is not one of user-profile, contact, group,`, []string{"transact", "--scope", "everything", "hello", "--device", "phone"}},
 		{"ttl: -1s is negative", []string{"transact", "--scope", "contact", "--ttl", "-1s", "hello", "--device", "phone"}},
 		{"wait: -1s is negative", []string{"transact", "--scope", "contact", "--wait", "-1s", "hello", "--device", "phone"}},
-		{`invalid argument "soon" for "--wait" flag`, []string{"transact", "--scope", "contact", "--wait", "soon", "hello", "--device", "phone"}},
+		{`wait: "soon" is not a time such as 90s`, []string{"transact", "--scope", "contact", "--wait", "soon", "hello", "--device", "phone"}},
 		{"text: is empty", []string{"transact", "--scope", "contact", "hello", "", "--device", "phone"}},
 		{"text: is not UTF-8", []string{"transact", "--scope", "contact", "\xff", "--device", "phone"}},
-		{"unknown flag: --ephemeral", []string{"reflect", "--ephemeral"}},
+		{"--ephemeral is not a flag", []string{"reflect", "--ephemeral"}},
 		{`json: "perhaps" is neither true nor false`, []string{"devices", "--json=perhaps"}},
 	} {
 		stdout, stderr, code := s.run(append([]string{"device"}, test.args...)...)

@@ -7,6 +7,15 @@ import (
 	"openmediator/admin"
 )
 
+// build: which one this program is.
+type build struct {
+	Event   string `json:"event"`
+	Version string `json:"version"`
+	Go      string `json:"go"`
+}
+
+func (e build) String() string { return "mediator " + e.Version + " " + e.Go }
+
 // listed: the access list says something of a group.
 type listed struct {
 	Event   string `json:"event"`
@@ -108,6 +117,9 @@ type knownItem struct {
 }
 
 func (e knownItem) String() string {
+	if e.Where == "log" {
+		return fmt.Sprintf("log · %s\n    %s\n    kept %s", e.What, e.Detail, e.Kept) // nobody counts lines
+	}
 	line := fmt.Sprintf("%s · %s\n    %d", e.Where, e.What, e.Count)
 	if e.Bytes > 0 {
 		line += ", " + counted(e.Bytes, "byte")

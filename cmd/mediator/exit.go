@@ -29,7 +29,14 @@ func usage(format string, args ...any) error { return usageError(fmt.Sprintf(for
 
 // usageOf is usage that points to the help of a command.
 func usageOf(cmd *cobra.Command, format string, args ...any) error {
-	return usage("%s: %s; see %s --help", cmd.Name(), fmt.Sprintf(format, args...), cmd.CommandPath())
+	text := fmt.Sprintf(format, args...)
+	if name, isOther := strings.CutPrefix(cmd.CommandPath(), cmd.Root().Name()+" "); isOther {
+		text = name + ": " + text
+	}
+	if strings.HasSuffix(text, "?") {
+		return usage("%s See %s --help", text, cmd.CommandPath())
+	}
+	return usage("%s; see %s --help", text, cmd.CommandPath())
 }
 
 // exitCode maps every error to what the process ends with.

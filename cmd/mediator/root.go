@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -77,57 +79,85 @@ order, and survives anything short of losing the disk. This one program is the s
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 110"))
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageOf(cmd, "%v", err)
-	})
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(newHelpCommand(root))
 	root.AddCommand(newServeCommand(), newGroupCommand(), newInviteCommand(), newPrivacyCommand(), newHealthCommand(), newAdminCommand(), newBackupCommand(),
 		newVerifyCommand(), newRestoreCommand(), newCompactCommand(), newConfigCommand(),
 		newChatServerCommand(), newDeviceCommand(), newDevCommand(), newDemoCommand(), newPinCommand(),
 		newBenchCommand(), newVersionCommand())
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		newParent(completion)
+	}
 	return root
 }
 
 // newParent completes a command that only has others below it.
 func newParent(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.ArbitraryArgs
-	cmd.SuggestionsMinimumDistance = 2 // letters
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
-			return usageOf(cmd, "%q is not a command; is %s meant?", args[0], strings.Join(meant, " or "))
-		}
-		return usageOf(cmd, "%q is not a command", args[0])
+		return notACommand(cmd, args[0])
 	}
 	return cmd
+}
+
+// newHelpCommand is the command that shows the help of the others.
+func newHelpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Shows the help of a command",
+		Long:  "Shows the help of a command, as --help does behind it.",
+		Example: `  mediator help serve
+  mediator help config check`,
+		ValidArgsFunction: root.ValidArgsFunction,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			switch {
+			case err != nil:
+				return err
+			case len(rest) > 0:
+				return notACommand(cmd, rest[0])
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
 }
 
 // arguments wants as many arguments as there are names.
 func arguments(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		switch {
-		case len(args) < len(names):
+		switch extra := len(args) - len(names); {
+		case extra < 0:
 			return usageOf(cmd, "%s is missing", names[len(args)])
-		case len(args) > len(names):
+		case extra > 0 && cmd.HasAvailableSubCommands():
+			return notACommand(cmd, args[len(names)])
+		case extra > 0 && slices.Contains(names, "TEXT"):
 			return usageOf(cmd, "%q is one argument too many; quote a text with spaces in it", args[len(names)])
+		case extra > 0:
+			return usageOf(cmd, "%q is one argument too many; leave it out", args[len(names)])
 		}
 		return nil
 	}
 }
 
 func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Tells which build this is",
-		Long:    "Prints the version of this program, and that of the Go it was built with.",
-		Example: "  mediator version",
-		Args:    arguments(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "mediator %s\n", version())
-			return err
-		},
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Tells which build this is",
+		Long:  "Prints the version of this program, and that of the Go it was built with.",
+		Example: `  mediator version
+  mediator version --json`,
+		Args: arguments(),
 	}
+	json := addJSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return (&printer{json: *json, out: cmd.OutOrStdout()}).print(build{"version", moduleVersion(), runtime.Version()})
+	}
+	return cmd
 }
 
 // version names the build: the module's version or, built from a clone, what Go makes of its commit.

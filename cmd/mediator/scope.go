@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"openmediator/devicekeys"
@@ -21,39 +22,9 @@ func scopeNames() (names []string) {
 
 // parseScope reads the name of a scope. The error, a usageError, names what is meant, or all there are.
 func parseScope(text string) (devicekeys.Scope, error) {
-	var meant []string
-	for i, name := range scopeNames() {
-		switch {
-		case name == text:
-			return devicekeys.Scope(i), nil
-		case text != "" && strings.HasPrefix(name, strings.ToLower(text)), editDistance(name, strings.ToLower(text)) <= 2:
-			meant = append(meant, name)
-		}
+	names := scopeNames()
+	if i := slices.Index(names, text); i >= 0 {
+		return devicekeys.Scope(i), nil
 	}
-	all := strings.Join(scopeNames(), ", ")
-	if len(meant) > 0 {
-		return 0, usage("scope: %q is not one of %s; is %s meant?", text, all, strings.Join(meant, " or "))
-	}
-	return 0, usage("scope: %q is not one of %s", text, all)
-}
-
-// editDistance is how many bytes have to be put in, taken out or replaced to make b of a.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1) // of the distances from what is read of a to each beginning of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return 0, usage("scope: %q is not one of %s%s", text, strings.Join(names, ", "), isMeant(nearest(text, names)))
 }

@@ -136,7 +136,7 @@ func TestServeRefuses(t *testing.T) {
 		{"address of nobody here", []string{"--listen", "192.0.2.1:8440", "--allow-plaintext"}, exitFailed,
 			[]string{"listen: ws://192.0.2.1:8440 cannot be opened", "choose another address with --listen"}},
 		{"wrong value", []string{"--max-slots", "99"}, exitUsage, []string{"max-slots: 99 is not within 1 to 15 device slots"}},
-		{"unknown flag", []string{"--port", "1"}, exitUsage, []string{"serve: unknown flag: --port", "see mediator serve --help"}},
+		{"unknown flag", []string{"--port", "1"}, exitUsage, []string{"serve: --port is not a flag", "see mediator serve --help"}},
 		{"argument", []string{"now"}, exitUsage, []string{`serve: "now" is one argument too many`, "see mediator serve --help"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

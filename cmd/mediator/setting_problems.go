@@ -91,18 +91,17 @@ func alignRune(text string, at int) int {
 // suggestion says which setting may be meant by a word that is none.
 func suggestion(word string) string {
 	plain := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(word, variablePrefix)), "_", "-")
-	best, distance := "", min(4, len(plain)/3+1) // letters
+	var names []string
 	for i := range table {
-		row := &table[i]
-		switch d := editDistance(plain, row.name); {
-		case rowInFile(row.name) == nil && d == 0:
+		switch row := &table[i]; {
+		case rowInFile(row.name) == nil && row.name == plain:
 			return " of the server: it belongs to another command, which reads no file"
-		case rowInFile(row.name) != nil && !row.notInFile && d < distance:
-			best, distance = row.name, d
+		case rowInFile(row.name) != nil && !row.notInFile:
+			names = append(names, row.name)
 		}
 	}
-	if best == "" {
-		return `; "mediator config example" lists all there are`
+	if meant := nearest(plain, names); len(meant) > 0 {
+		return isMeant(meant)
 	}
-	return "; is " + best + " meant?"
+	return `; "mediator config example" lists all there are`
 }

@@ -91,8 +91,8 @@ var table = map[string]rule{
 	"cmd/mediator": {
 		own: []string{"access", "admin", "admin/page", "backup", "certificates", "chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
 			"internal/load", "mediator", "metrics", "privacy", "reflect", "reflect/boltstore", "reflect/memstore"},
-		others: []string{"github.com/coreos/go-systemd/v22", "github.com/pelletier/go-toml/v2/unstable", "github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/sys",
-			"golang.org/x/term"},
+		others: []string{"github.com/coreos/go-systemd/v22", "github.com/pelletier/go-toml/v2/unstable", "github.com/rs/zerolog", "github.com/spf13/cobra", "github.com/spf13/pflag",
+			"golang.org/x/sys", "golang.org/x/term"},
 	},
 
 	// Tests that look at the whole.
