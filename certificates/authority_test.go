@@ -145,6 +145,10 @@ func TestLoad(t *testing.T) {
 	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("secret")})
 	legacy := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Headers: map[string]string{"DEK-Info": "AES-128-CBC,00"}, Bytes: []byte("secret")})
 	damaged := leaf.Raw[:len(leaf.Raw)-10]
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
 	good, goodKey := at("good", chainText(leaf)), at("key", keyText(t, key))
 	if err := os.Mkdir(filepath.Join(dir, "directory"), 0o700); err != nil {
 		t.Fatal(err)
@@ -181,6 +185,7 @@ func TestLoad(t *testing.T) {
 		"passphrase":       {good, at("encrypted", encrypted), "openssl pkey -in OLD -out NEW"},
 		"old passphrase":   {good, at("legacy", legacy), "is protected by a passphrase"},
 		"another's key":    {good, at("other", keyText(t, other)), "does not belong to the certificate in " + good + ", whose key has the pin " + string(PinOf(leaf))},
+		"short RSA key":    {at("weak", chainText(certify(t, weak, nil))), at("weak-key", keyText(t, weak)), "weak-key: has 1024 bits of RSA, and clients want 2048; make another one"},
 		"another kind":     {good, at("rsa-key", keyText(t, rsaKey)), "does not belong to the certificate"},
 		"leaf last":        {at("order", chainText(certify(t, other, nil), leaf)), goodKey, "is not the first"},
 		"no name":          {at("nameless", chainText(certify(t, key, func(c *x509.Certificate) { c.DNSNames = nil }))), goodKey, "has no subject alternative name"},

@@ -3,6 +3,7 @@ package certificates
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -18,6 +19,9 @@ import (
 
 // maxFileSize is how long a file with a chain or a key may be, bytes.
 const maxFileSize = 1 << 20
+
+// minRSABits is how long an RSA key has to be. Browsers and libraries refuse shorter ones, with messages that nobody understands.
+const minRSABits = 2048
 
 // Load reads a chain and the private key of its first certificate, the leaf, both in PEM form; they may stand in one file.
 // It is an error if they do not fit each other, or if the leaf is not for a server, or not for this time. The error is one
@@ -39,13 +43,21 @@ type pair struct {
 func readPair(chainFile, keyFile string) (*pair, error) {
 	chain, err := readFile("certificate", chainFile)
 	if err != nil {
-		return nil, err
+		return nil, ifAbsent(err, "tls-cert")
 	}
 	key, err := readFile("key", keyFile)
 	if err != nil {
-		return nil, err
+		return nil, ifAbsent(err, "tls-key")
 	}
 	return &pair{chainFile, keyFile, chain, key}, nil
+}
+
+// ifAbsent says which setting names a file that is not there.
+func ifAbsent(err error, setting string) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; set %s to a file that is there", err, setting)
+	}
+	return err
 }
 
 // readFile reads a file that is no larger than it should be, and never waits for one.
@@ -93,6 +105,10 @@ func (p *pair) parse(now time.Time) (*tls.Certificate, error) {
 	certificate, err := tls.X509KeyPair(p.chain, p.key)
 	if err != nil {
 		return nil, p.misfit(leaf, err)
+	}
+	if weak, ok := leaf.PublicKey.(*rsa.PublicKey); ok && weak.N.BitLen() < minRSABits {
+		return nil, fmt.Errorf("key %s: has %d bits of RSA, and clients want %d; make another one (openssl genpkey -algorithm EC "+
+			"-pkeyopt ec_paramgen_curve:P-256 -out NEW), and have a certificate made for it", p.keyFile, weak.N.BitLen(), minRSABits)
 	}
 	if err := checkUse(leaf, now); err != nil {
 		return nil, fmt.Errorf("certificate %s: %w", p.chainFile, err)
