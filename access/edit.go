@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,6 +26,9 @@ func Edit(path string, group d2m.GroupID, verdict Verdict) (changed bool, err er
 	if err == nil {
 		defer unlock()
 		changed, err = edit(path, group, verdict)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // for a list that is not there is made
+		return false, fmt.Errorf("access list %s: its directory is not there; make it, or name another file with --access-list", path)
 	}
 	if err != nil {
 		return false, wrongList(path, err)

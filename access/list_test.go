@@ -123,6 +123,10 @@ func TestEditFollowsALink(t *testing.T) {
 func TestEditLeavesABrokenListAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	write(t, path, "nonsense\n", 0o600)
+	nowhere := filepath.Join(path, "..", "none", "groups")
+	if _, err := Edit(nowhere, group(1), Allowed); err == nil || !strings.Contains(err.Error(), "access list "+nowhere+": its directory is not there; make it") {
+		t.Errorf("got %v", err)
+	}
 	if _, err := Edit(path, group(1), Allowed); err == nil || !strings.Contains(err.Error(), "access list "+path+": line 1:") {
 		t.Error(err)
 	}

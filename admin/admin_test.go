@@ -223,4 +223,11 @@ func TestConnectWithoutAServer(t *testing.T) {
 	if _, err := admin.Connect(dir); !errors.Is(err, admin.ErrNotRunning) {
 		t.Error(err)
 	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.Connect(file); err == nil || err.Error() != "data directory "+file+": is not a directory; name the server's with --data" {
+		t.Error(err)
+	}
 }

@@ -50,6 +50,8 @@ func Connect(dir string) (*Client, error) {
 		conn.Close()
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return nil, ErrNotRunning
+	case errors.Is(err, syscall.ENOTDIR):
+		return nil, fmt.Errorf("data directory %s: is not a directory; name the server's with --data", dir)
 	default:
 		return nil, fmt.Errorf("control socket %s: %w; run this as the server's user", filepath.Join(dir, SocketName), plain(err))
 	}

@@ -94,6 +94,9 @@ func open(path string) (*os.File, error) {
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("backup %s: %w: it is not a plain file", path, ErrNotBackup)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("backup %s: is not there; name a file that \"mediator backup\" has written", path)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -84,14 +84,27 @@ func (a address) resolve(allowPlaintext bool) (address, error) {
 	if a.network != "tcp" {
 		return a, nil
 	}
-	tcp, err := net.ResolveTCPAddr("tcp", a.name)
+	tcp, err := lookUp(a.name)
 	if err != nil {
-		return a, usage("listen: %v cannot be resolved: %v", a, cause(err))
+		return a, usage("listen: %v cannot be resolved: %v", a, err)
 	}
 	if err := a.checkReach(tcp, allowPlaintext); err != nil {
 		return a, err
 	}
 	return address{"tcp", tcp.String(), a.secure}, nil
+}
+
+// lookUp resolves HOST:PORT.
+func lookUp(address string) (*net.TCPAddr, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return nil, fmt.Errorf("port %q is not a number up to 65535", port)
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", address)
+	return tcp, cause(err)
 }
 
 // checkReach refuses what other machines reach without TLS, unless that is allowed.

@@ -76,6 +76,12 @@ func TestAddressesOthersCanReachNeedPermission(t *testing.T) {
 	if _, err := (address{network: "tcp", name: "no host:1"}).resolve(true); err == nil || !strings.HasPrefix(err.Error(), "listen: ws://no host:1 cannot be resolved: ") {
 		t.Errorf("got %v", err)
 	}
+	for _, port := range []string{"65536", "-1", "80x"} {
+		_, err := (address{network: "tcp", name: "127.0.0.1:" + port}).resolve(true)
+		if err == nil || !strings.Contains(err.Error(), `port "`+port+`" is not a number up to 65535`) || exitCode(err) != exitUsage {
+			t.Errorf("got %v", err)
+		}
+	}
 }
 
 // TestSocketOfADeadServer: a socket that nobody listens on is replaced, one in use and any other file are not.

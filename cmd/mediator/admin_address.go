@@ -49,9 +49,9 @@ func (a adminAddress) resolve(allowPlaintext bool) (adminAddress, error) {
 	if a.network != "tcp" {
 		return a, nil
 	}
-	tcp, err := net.ResolveTCPAddr("tcp", a.name)
+	tcp, err := lookUp(a.name)
 	if err != nil {
-		return a, usage("admin-listen: %s cannot be resolved: %v", a.name, cause(err))
+		return a, usage("admin-listen: %s cannot be resolved: %v", a.name, err)
 	}
 	if !tcp.IP.IsLoopback() && !allowPlaintext {
 		return a, usage("admin-listen: %s can be reached from other machines, and connections are not encrypted: listen on "+

@@ -109,7 +109,7 @@ func (d *destination) check() error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return usage("DEST: %v", err)
+		return usage("DEST: %s cannot be looked at: %v; name a file in a directory that is there", d.path, reason(err))
 	case !info.Mode().IsRegular():
 		return usage("DEST: %s is not a file; name one that is to be made", d.path)
 	case !d.replace:
@@ -121,7 +121,7 @@ func (d *destination) check() error {
 func (d *destination) open() (err error) {
 	d.file, err = os.CreateTemp(filepath.Dir(d.path), "."+filepath.Base(d.path)+".*")
 	if err != nil {
-		return fmt.Errorf("DEST: %s cannot be written: %w", d.path, reason(err))
+		return fmt.Errorf("DEST: %s cannot be written: %w; name a file in a directory that this user may write to", d.path, reason(err))
 	}
 	return nil
 }

@@ -237,18 +237,20 @@ func TestBackupRefusals(t *testing.T) {
 		"backup kept.tar --data data":                  {exitUsage, "kept.tar is there already"},
 		"backup data --data data --replace":            {exitUsage, "is not a file"},
 		"backup new.tar --data nowhere":                {exitUsage, "has no store"},
-		"backup nowhere/new.tar --data data":           {exitFailed, "cannot be written"},
+		"backup nowhere/new.tar --data data":           {exitFailed, "cannot be written: no such file or directory; name a file in a directory"},
 		"backup --data data":                           {exitUsage, "DEST is missing"},
-		"verify nowhere":                               {exitUsage, "nowhere"},
+		"verify nowhere":                               {exitUsage, "nowhere cannot be read: no such file or directory; name a backup or a data directory"},
 		"verify cut.tar":                               {exitFailed, "not a backup, or damaged: it ends too early"},
 		"verify text":                                  {exitFailed, "not a backup, or damaged"},
 		"verify kept.tar text":                         {exitUsage, "one argument too many"},
 		"restore kept.tar --data data":                 {exitFailed, "in use by another server"},
 		"restore cut.tar --data new":                   {exitFailed, "cut.tar: not a backup, or damaged"},
-		"restore nowhere.tar --data new":               {exitFailed, "no such file"},
+		"restore nowhere.tar --data new":               {exitFailed, "backup nowhere.tar: is not there; name a file that"},
 		"restore kept.tar --data phone":                {exitFailed, "not a directory"},
 		"restore kept.tar --data " + filepath.Dir("."): {exitUsage, "is not empty"},
 		"compact --data nowhere":                       {exitUsage, "has no store"},
+		"compact --data phone":                         {exitFailed, "phone: is not a directory; name the server's"},
+		"invite --data phone":                          {exitUsage, "phone is not a directory; name the server's"},
 	} {
 		_, stderr, code := s.run(strings.Fields(line)...)
 		if code != want.code || !strings.Contains(stderr, want.text) || strings.Count(stderr, "\n") != 1 {

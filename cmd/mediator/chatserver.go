@@ -196,9 +196,9 @@ func resolveHostPort(name, text string) (string, error) {
 	if _, port, err := net.SplitHostPort(text); err != nil || port == "" {
 		return "", usage("%s: %q is not HOST:PORT", name, text)
 	}
-	tcp, err := net.ResolveTCPAddr("tcp", text)
+	tcp, err := lookUp(text)
 	if err != nil {
-		return "", usage("%s: %s cannot be resolved: %v", name, text, cause(err))
+		return "", usage("%s: %s cannot be resolved: %v", name, text, err)
 	}
 	return tcp.String(), nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -233,11 +234,14 @@ func checkUpstream(ctx context.Context, i *inspection) []finding {
 	var tries sync.WaitGroup
 	for n, address := range addresses {
 		tries.Go(func() {
-			if err := chat.Try(ctx, address); err != nil {
+			switch err := chat.Try(ctx, address); {
+			case errors.Is(err, syscall.EADDRNOTAVAIL) && i.local.IsValid():
+				all[n] = found(resultFail, "upstream-local %v is not an address of this machine; name one that is, or leave it out", i.local)[0]
+			case err != nil:
 				all[n] = found(resultFail, "%s cannot be reached: %v; is it running, and is this its address?", address, cause(err))[0]
-				return
+			default:
+				all[n] = found(resultOK, "%s can be reached", address)[0]
 			}
-			all[n] = found(resultOK, "%s can be reached", address)[0]
 		})
 	}
 	tries.Wait()

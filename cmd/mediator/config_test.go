@@ -204,6 +204,11 @@ func TestConfigCheck(t *testing.T) {
 		}
 	}
 
+	stdout, _, _ = s.run("config", "check", "--data", s.path("new"), "--listen", "127.0.0.1:0", upstream, "--upstream-local", "192.0.2.1")
+	if want := "fail  upstream     upstream-local 192.0.2.1 is not an address of this machine"; !strings.Contains(stdout, want) {
+		t.Errorf("%s\ndoes not say %q", stdout, want)
+	}
+
 	writeFile(t, s.path("broken.toml"), "max-slots = 16\nmax-slot = 1\n")
 	stdout, _, code = s.run("config", "check", "--json", "--config", s.path("broken.toml"))
 	if found := objects(t, stdout); code != exitUsage || len(found) != 2 || found[0]["line"] != 1.0 || found[0]["column"] != 13.0 || found[0]["setting"] != "max-slots" {

@@ -83,7 +83,7 @@ func (f *deviceFile) checkAbsent() error {
 func openDeviceFile(path string) (*deviceFile, error) {
 	resolved, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return nil, usage("device file %s: %v", path, reason(err))
+		return nil, usage("device file %s: %v; \"mediator device new FILE\" makes one", path, reason(err))
 	}
 	f := &deviceFile{path: resolved}
 	if f.lock, err = lockFile(f.lockPath()); err != nil {

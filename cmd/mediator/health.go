@@ -67,7 +67,10 @@ Exit codes:
 // readiness asks a server at an address, or that of the data directory.
 func (s *settings) readiness(ctx context.Context, at adminAddress) (ready admin.Readiness, err error) {
 	if at.network != "" {
-		return admin.ConnectTo(at.network, at.name).Ready(ctx)
+		if ready, err = admin.ConnectTo(at.network, at.name).Ready(ctx); err != nil {
+			err = fmt.Errorf("%w: is the server running, and is this its admin-listen?", err)
+		}
+		return ready, err
 	}
 	dir, err := s.dataDirectory()
 	if err != nil {

@@ -86,8 +86,11 @@ func (s *settings) openInvitations() (*access.Invitations, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, usage("data: %s is not there; name the server's directory with --data, or start the server once", dir)
+	case err == nil && !info.IsDir():
+		return nil, usage("data: %s is not a directory; name the server's with --data", dir)
 	}
 	return access.NewInvitations(invitationsIn(dir)), nil
 }

@@ -64,7 +64,7 @@ Exit codes:
 func verify(ctx context.Context, path string) (verifiedData, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return verifiedData{}, usage("PATH: %v; name a backup or a data directory", err)
+		return verifiedData{}, usage("PATH: %s cannot be read: %v; name a backup or a data directory", path, reason(err))
 	}
 	if !info.IsDir() {
 		contents, err := backup.CheckFile(path)
@@ -79,7 +79,7 @@ func verify(ctx context.Context, path string) (verifiedData, error) {
 	case !errors.Is(err, admin.ErrNotRunning):
 		return found, err
 	case !boltstore.Exists(path):
-		return found, usage("PATH: %s has no store", path)
+		return found, usage("PATH: %s has no store; name a backup or a data directory", path)
 	}
 	tally, err := boltstore.Verify(path)
 	found.Verified = verifiedOf(tally)

@@ -48,7 +48,7 @@ var relations = []relation{
 	}},
 	{[]string{"privacy", "privacy-until"}, func(s *settings) error {
 		if err := s.server.Privacy.Validate(time.Now()); err != nil {
-			return fmt.Errorf("%w; set privacy-until to a time not far away", err)
+			return fmt.Errorf("%w; set privacy-until to a time within 31 days", err)
 		}
 		return nil
 	}},

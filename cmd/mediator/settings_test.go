@@ -297,7 +297,7 @@ func TestWrongSettings(t *testing.T) {
 		{"log-level", "loud", `log-level: "loud" is not one of debug, info, warn, error`},
 		{"log-level", "", `log-level: "" is not one of debug, info, warn, error`},
 		{"privacy", "none", `privacy: "none" is not one of strict, operator, full`},
-		{"privacy", "full", "privacy: full shows who the users are, and needs a time when it ends; set privacy-until to a time not far away"},
+		{"privacy", "full", "privacy: full shows who the users are, and needs a time when it ends; set privacy-until to a time within 31 days"},
 		{"privacy-until", "tomorrow", `privacy-until: "tomorrow" is not a time such as 2026-12-31T18:00:00Z or 2026-12-31T18:00:00+01:00`},
 		{"allow-plaintext", "maybe", `allow-plaintext: "maybe" is neither true nor false`},
 		{"listen", "8440", `listen: "8440" is not ws://HOST:PORT, wss://HOST:PORT, HOST:PORT, unix:PATH or systemd:NAME`},
