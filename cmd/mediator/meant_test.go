@@ -49,21 +49,32 @@ func TestMistyped(t *testing.T) {
 		"completion bsh":               `completion: "bsh" is not a command; is bash or zsh meant?`,
 		"help config chek":             `config: "chek" is not a command; is check meant?`,
 	} {
-		var errOut strings.Builder
-		code := run(strings.Fields(line), strings.NewReader(""), io.Discard, &errOut)
-		if code != exitUsage || !strings.HasPrefix(errOut.String(), "mediator: "+want) {
-			t.Errorf("%s: exit code %d, %s\twant %s", line, code, errOut.String(), want)
+		_, err := execute(strings.Fields(line)...)
+		if err == nil || exitCode(err) != exitUsage || !strings.HasPrefix(report(err), "mediator: "+want) {
+			t.Errorf("%s: got %v\twant %s", line, err, want)
 		}
 	}
 }
 
 func TestHelpCommand(t *testing.T) {
-	var asked, flagged strings.Builder
-	if code := run([]string{"help", "config", "check"}, nil, &asked, io.Discard); code != exitDone {
-		t.Fatalf("exit code %d", code)
+	asked, err := execute("help", "config", "check")
+	if err != nil {
+		t.Fatal(err)
 	}
-	run([]string{"config", "check", "--help"}, nil, &flagged, io.Discard)
-	if asked.String() != flagged.String() || asked.Len() == 0 {
-		t.Errorf("help shows\n%s\n--help shows\n%s", asked.String(), flagged.String())
+	flagged, err := execute("config", "check", "--help")
+	if asked != flagged || asked == "" || err != nil {
+		t.Errorf("help shows\n%s\n--help shows\n%s", asked, flagged)
 	}
+}
+
+// execute carries out a command line in this process, and returns what it prints.
+func execute(args ...string) (string, error) {
+	var out strings.Builder
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetIn(strings.NewReader(""))
+	root.SetOut(&out)
+	root.SetErr(io.Discard)
+	err := root.Execute()
+	return out.String(), err
 }

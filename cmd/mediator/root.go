@@ -85,11 +85,33 @@ order, and survives anything short of losing the disk. This one program is the s
 		newVerifyCommand(), newRestoreCommand(), newCompactCommand(), newConfigCommand(),
 		newChatServerCommand(), newDeviceCommand(), newDevCommand(), newDemoCommand(), newPinCommand(),
 		newBenchCommand(), newVersionCommand())
-	root.InitDefaultCompletionCmd()
-	if completion, _, err := root.Find([]string{"completion"}); err == nil {
-		newParent(completion)
-	}
+	addCompletion(root)
 	return root
+}
+
+// completionUses say how a shell is told what the command for it prints.
+var completionUses = map[string]string{
+	"bash":       "  source <(mediator completion bash)",
+	"fish":       "  mediator completion fish | source",
+	"powershell": "  mediator completion powershell | Out-String | Invoke-Expression",
+	"zsh":        "  source <(mediator completion zsh)",
+}
+
+// addCompletion adds the command that cobra has for the completion of command lines, with the help and the errors of ours.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		newParent(cmd)
+		cmd.Short = "Prints what lets a shell complete command lines"
+		cmd.Long = "Prints a script that lets a shell complete the names of commands and flags."
+		cmd.Example = completionUses["bash"]
+		for _, shell := range cmd.Commands() {
+			shell.Short, shell.Example = "Prints it for "+shell.Name(), completionUses[shell.Name()]
+		}
+	}
 }
 
 // newParent completes a command that only has others below it.
