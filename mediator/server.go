@@ -178,10 +178,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.upgrade(guest, url, w, r)
 }
 
+// asksForUpgrade says whether a request is one for a WebSocket (RFC 6455, 4.1). To any other the path does not matter.
 func asksForUpgrade(r *http.Request) bool {
-	for _, value := range r.Header.Values("Upgrade") {
-		if strings.Contains(strings.ToLower(value), "websocket") {
-			return true
+	return r.Method == http.MethodGet && r.ProtoAtLeast(1, 1) &&
+		holdsToken(r.Header.Values("Connection"), "upgrade") && holdsToken(r.Header.Values("Upgrade"), "websocket")
+}
+
+// holdsToken says whether a header that lists tokens has one, in any case.
+func holdsToken(header []string, token string) bool {
+	for _, value := range header {
+		for one := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(one), token) {
+				return true
+			}
 		}
 	}
 	return false

@@ -118,6 +118,28 @@ func TestB1_WithoutUpgrade(t *testing.T) {
 	}
 }
 
+// What asks for an upgrade in part asks for none: then the path does not matter.
+func TestB1_HalfAnUpgradeIsNone(t *testing.T) {
+	s := start(t)
+	whole := upgradeRequest("GET", "PATH")
+	for name, request := range map[string]string{
+		"no connection header": strings.Replace(whole, "Connection: Upgrade\r\n", "", 1),
+		"another connection":   strings.Replace(whole, "Connection: Upgrade", "Connection: keep-alive, upgrades", 1),
+		"another upgrade":      strings.Replace(whole, "Upgrade: websocket", "Upgrade: websockets", 1),
+		"HTTP/1.0":             strings.Replace(whole, "HTTP/1.1", "HTTP/1.0", 1),
+		"HEAD":                 strings.Replace(whole, "GET", "HEAD", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if request == whole {
+				t.Fatal("request is a whole one")
+			}
+			for _, path := range []string{"/", "/x", newIdentity(t).path()} {
+				s.ask(strings.Replace(request, "PATH", path, 1)).expect(t, http.StatusUpgradeRequired)
+			}
+		})
+	}
+}
+
 func TestB1_OtherMethods(t *testing.T) {
 	s := start(t)
 	path := newIdentity(t).path()
