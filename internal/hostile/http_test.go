@@ -157,7 +157,7 @@ func garbageRequests(path string) []request {
 		{"another protocol", strings.Replace(headers(path), "HTTP/1.1", "RTSP/1.0", 1), badRequest},
 		{"a method that is none", strings.Replace(headers(path), "GET", "G\x00T", 1), badRequest},
 		{"a method in small letters", strings.Replace(headers(path), "GET", "get", 1), notAllowed},
-		{"HEAD", strings.Replace(headers(path), "GET", "HEAD", 1), notAllowed},
+		{"HEAD", strings.Replace(headers(path), "GET", "HEAD", 1), noUpgrade},
 		{"CONNECT", strings.Replace(headers(path), "GET "+path, "CONNECT server:443", 1), notAllowed},
 	}
 }
