@@ -293,6 +293,31 @@ func TestB19_ANumberThatWasNeverDrawn(t *testing.T) {
 	}
 }
 
+// When all have left, the group may be given up: whoever claims it then still knows which numbers were never drawn.
+func TestB19_ANumberThatWasNeverDrawnThoughAllHadLeft(t *testing.T) {
+	for _, ahead := range []d2m.ReflectedID{0, 1, 2, 1000} {
+		s := newScene(t)
+		a, b := s.pair()
+		b.ends()
+		a.reflects("one")
+		s.settle()
+		a.ends()
+		s.commitAll()
+		s.claim()
+		b = s.connect("B2")
+		s.settle()
+		b.sends(d2m.ReflectedAck{ID: 1 + ahead})
+		if ahead == 0 {
+			s.commitAll()
+			if s.waiting() != 0 {
+				t.Error("the message that was acknowledged still waits")
+			}
+			continue
+		}
+		b.receives("closed 4012")
+	}
+}
+
 // One message is left alone while a great many others come and are acknowledged: neither memory nor disk holds them.
 func TestB19_ManyAcksAboveOneThatIsMissing(t *testing.T) {
 	const rounds, each = 100, 1000

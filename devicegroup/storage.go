@@ -1,6 +1,7 @@
 package devicegroup
 
 import (
+	"slices"
 	"time"
 
 	"openmediator/reflect"
@@ -171,8 +172,15 @@ func (g *Group) sealContent(b *reflect.Batch, due bool) {
 		return
 	}
 	g.lazy = false
+	if !g.anyConnected() {
+		g.bound = g.next // nobody is left to draw: who claims the group next knows which numbers were drawn (B19)
+	}
 	b.Delete = g.queue.Dead()
 	b.State = g.encodeState()
+}
+
+func (g *Group) anyConnected() bool {
+	return slices.ContainsFunc(g.slots, func(s *slot) bool { return s.conn != nil })
 }
 
 func (g *Group) encodeState() []byte {
