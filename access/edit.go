@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"openmediator/d2m"
+	"openmediator/internal/durable"
 )
 
 // listHeader begins a list that Edit makes.
@@ -82,5 +83,5 @@ func replaceFile(path string, data []byte, info os.FileInfo) (err error) {
 	if err := os.Rename(file.Name(), path); err != nil {
 		return err
 	}
-	return syncDirectory(dir)
+	return durable.SyncDirectory(dir)
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"openmediator/d2m"
+	"openmediator/internal/durable"
 )
 
 const (
@@ -43,7 +44,7 @@ type Invitations struct {
 
 // NewInvitations returns the invitations in a directory, which Create makes.
 func NewInvitations(dir string) *Invitations {
-	return &Invitations{dir: dir, max: MaxInvitations, syncDir: syncDirectory}
+	return &Invitations{dir: dir, max: MaxInvitations, syncDir: durable.SyncDirectory}
 }
 
 // Invitation is what can be known of one without its code.

@@ -29,12 +29,3 @@ func giveLike(path string, like os.FileInfo) {
 		_ = os.Lchown(path, int(owner.Uid), int(owner.Gid))
 	}
 }
-
-func syncDirectory(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,27 +35,10 @@ func OpenToken(dir string) (Token, error) {
 		return token, err
 	}
 	token = Token(rand.Text())
-	if err := writeToken(path, token); err != nil {
+	if err := durable.Replace(path, []byte(token+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("token file %s: %w", path, plain(err))
 	}
 	return token, nil
-}
-
-// writeToken puts the file in its place when it is whole.
-func writeToken(path string, token Token) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".token-*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(string(token) + "\n")
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		os.Remove(file.Name())
-	}
-	return err
 }
 
 // ReadToken reads the file of a token. It may have been written by hand: 20 to 200 characters without spaces. Nobody but its

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"openmediator/internal/durable"
 	"openmediator/reflect/boltstore"
 )
 
@@ -185,8 +186,8 @@ func (r *restoring) publish(done Restored) error {
 	if done.Keys {
 		names = append([]string{keysDir}, names...)
 	}
-	restoring := filepath.Join(r.dir, boltstore.RestoringName)
-	if err := errors.Join(os.MkdirAll(restoring, 0o700), syncDirectory(r.dir)); err != nil {
+	mark := filepath.Join(r.dir, boltstore.RestoringName)
+	if err := errors.Join(os.MkdirAll(mark, 0o700), durable.SyncDirectory(r.dir)); err != nil {
 		return err
 	}
 	if done.Replaced != "" {
@@ -203,13 +204,13 @@ func (r *restoring) publish(done Restored) error {
 			return err
 		}
 	}
-	if err := errors.Join(syncDirectory(r.dir), syncDirectory(r.staging)); err != nil {
+	if err := errors.Join(durable.SyncDirectory(r.dir), durable.SyncDirectory(r.staging)); err != nil {
 		return err
 	}
 	if err := r.step("moved"); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(r.staging), os.RemoveAll(restoring), syncDirectory(r.dir))
+	return errors.Join(os.RemoveAll(r.staging), os.RemoveAll(mark), durable.SyncDirectory(r.dir))
 }
 
 // makeUnique makes a directory that was not there, with a number behind its name if need be: what an earlier restore has
@@ -232,5 +233,5 @@ func (r *restoring) moveAway(names []string, into string) error {
 			return err
 		}
 	}
-	return errors.Join(syncDirectory(into), syncDirectory(r.dir))
+	return errors.Join(durable.SyncDirectory(into), durable.SyncDirectory(r.dir))
 }

@@ -3,21 +3,12 @@
 package backup
 
 import (
-	"errors"
 	"io/fs"
+	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 	"syscall"
 )
-
-// syncDirectory makes durable which files a directory has.
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
 
 // syncTree makes durable which files the directories below one have, and gives all of them to the owner that another directory
 // has, if this process may: a command run by root must not take from the server what is the server's.
@@ -34,7 +25,7 @@ func syncTree(dir, like string) error {
 			_ = os.Lchown(path, int(owner.Uid), int(owner.Gid))
 		}
 		if entry.IsDir() {
-			return syncDirectory(path)
+			return durable.SyncDirectory(path)
 		}
 		return nil
 	})

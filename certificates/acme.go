@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"openmediator/internal/durable"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -228,7 +229,7 @@ func (a *ACME) store(chain [][]byte, key crypto.Signer) (*tls.Certificate, error
 	if err != nil {
 		return nil, err
 	}
-	if err := replace(a.storedFile(), text, 0o600); err != nil {
+	if err := durable.Replace(a.storedFile(), text, 0o600); err != nil {
 		a.log.Error().Str("cause", withoutPath(err).Error()).Str("file", a.storedFile()).
 			Msg("TLS certificate cannot be kept: after a restart another one is obtained")
 	}

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
+	"openmediator/internal/durable"
 	"path/filepath"
 	"time"
 
@@ -91,7 +92,7 @@ func (d *Development) openAuthority() error {
 		return err
 	}
 	text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.ca.Raw})
-	if err := replace(d.CAFile(), text, 0o644); err != nil {
+	if err := durable.Replace(d.CAFile(), text, 0o644); err != nil {
 		return fmt.Errorf("certificate %s: cannot be written: %w", d.CAFile(), withoutPath(err))
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 )
@@ -62,7 +63,7 @@ func (k *Keys) ReplaceNext() error {
 }
 
 func (k *Keys) afterRename() error {
-	if err := syncDirectory(k.dir); err != nil {
+	if err := durable.SyncDirectory(k.dir); err != nil {
 		return err
 	}
 	_, err := k.Next()
@@ -85,7 +86,7 @@ func loadOrMake(path string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeNew(path, text); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := durable.Create(path, text, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("key %s: cannot be written: %w", path, withoutPath(err))
 	}
 	return loadKey(path) // another process may have been faster

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"openmediator/backup"
+	"openmediator/internal/durable"
 	"openmediator/reflect/boltstore"
 )
 
@@ -148,7 +149,7 @@ func (d *destination) finish() (backup.Contents, error) {
 	if err != nil {
 		return contents, errors.Join(err, d.abandon())
 	}
-	return contents, errors.Join(d.file.Close(), syncDirectory(filepath.Dir(d.path)))
+	return contents, errors.Join(d.file.Close(), durable.SyncDirectory(filepath.Dir(d.path)))
 }
 
 // progress shows on a terminal how much of a file has been copied, about.

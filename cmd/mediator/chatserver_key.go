@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,5 +75,5 @@ func makeChatKey(path string) (*ecdh.PrivateKey, error) {
 		os.Remove(path) // half a key would be in the way
 		return nil, err
 	}
-	return key, syncDirectory(dir)
+	return key, durable.SyncDirectory(dir)
 }

@@ -15,6 +15,7 @@ import (
 	"openmediator/client"
 	"openmediator/d2m"
 	"openmediator/devicekeys"
+	"openmediator/internal/durable"
 )
 
 const (
@@ -52,10 +53,8 @@ type deviceContent struct {
 
 // createDeviceFile makes the file of a device that has never connected. It does not replace one.
 func createDeviceFile(path string, content deviceContent) (f *deviceFile, err error) {
-	var id [8]byte
-	rand.Read(id[:])
 	content.Format = deviceFormat
-	content.DeviceID = formatDeviceID(d2m.DeviceID(binary.LittleEndian.Uint64(id[:])))
+	content.DeviceID = formatDeviceID(newDeviceID())
 	content.Registered, content.Nonces = false, nil
 	f = &deviceFile{path: path, content: content}
 	if err := f.interpret(); err != nil {
@@ -215,32 +214,20 @@ func (f *deviceFile) save() error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(f.path, append(data, '\n')); err != nil {
+	if err := durable.Replace(f.path, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("device file %s: cannot be written: %w", f.path, reason(err))
 	}
 	return nil
 }
 
-// replaceFile writes a file that only its owner may use, whatever the umask. After a crash the old or the new content is
-// there, never a part.
-func replaceFile(path string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".")
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(data)
-	err = errors.Join(err, temp.Chmod(0o600), temp.Sync(), temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(temp.Name())
-		return err
-	}
-	return syncDirectory(filepath.Dir(path))
-}
-
 const deviceIDDigits = 16
+
+// newDeviceID draws the id of a device.
+func newDeviceID() d2m.DeviceID {
+	var id [8]byte
+	rand.Read(id[:])
+	return d2m.DeviceID(binary.LittleEndian.Uint64(id[:]))
+}
 
 // formatDeviceID writes a device id as the command line does: 16 hex digits.
 func formatDeviceID(id d2m.DeviceID) string { return fmt.Sprintf("%0*x", deviceIDDigits, uint64(id)) }

@@ -34,15 +34,6 @@ func lockFile(path string) (*os.File, error) {
 	return file, err
 }
 
-// syncDirectory makes durable which files a directory has.
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // openFiles returns how many files this process may have open. The Go runtime has raised that to what it may be raised to.
 func openFiles() uint64 {
 	var limit unix.Rlimit

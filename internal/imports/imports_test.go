@@ -49,7 +49,7 @@ var table = map[string]rule{
 	"reflect":           {own: []string{"d2m"}, never: outside},
 	"reflect/memstore":  {own: []string{"d2m", "reflect"}, never: outside},
 	"reflect/storetest": {own: []string{"d2m", "reflect"}, others: []string{"pgregory.net/rapid"}, never: outside},
-	"reflect/boltstore": {own: []string{"d2m", "reflect"}, others: []string{"go.etcd.io/bbolt", "golang.org/x/sys"}, never: []string{"net"}},
+	"reflect/boltstore": {own: []string{"d2m", "internal/durable", "reflect"}, others: []string{"go.etcd.io/bbolt", "golang.org/x/sys"}, never: []string{"net"}},
 
 	// The core: no goroutine, lock, clock, randomness, socket or file.
 	"transactions":      {own: []string{"d2m"}, never: pureCore},
@@ -57,12 +57,12 @@ var table = map[string]rule{
 	"devicegroup/model": {own: []string{"d2m"}, never: pureCore}, // nothing of the core that it is held against
 
 	// What the operator keeps of a data directory elsewhere.
-	"backup": {own: []string{"reflect/boltstore"}, never: []string{"net"}},
+	"backup": {own: []string{"internal/durable", "reflect/boltstore"}, never: []string{"net"}},
 
 	// Who may use the server. The mediator does not know it: it asks an interface.
-	"access": {own: []string{"d2m"}, others: []string{"github.com/rs/zerolog"}, never: []string{"net"}},
+	"access": {own: []string{"d2m", "internal/durable"}, others: []string{"github.com/rs/zerolog"}, never: []string{"net"}},
 	// What a TLS handshake shows. It knows nothing of what is said behind it.
-	"certificates": {others: []string{"github.com/rs/zerolog", "golang.org/x/crypto/acme"}},
+	"certificates": {own: []string{"internal/durable"}, others: []string{"github.com/rs/zerolog", "golang.org/x/crypto/acme"}},
 
 	// The shell around the core. Which store there is, it does not know.
 	"chatproxy": {own: []string{"csp", "d2m", "internal/nowait"}, others: []string{"golang.org/x/net/proxy", "golang.org/x/time/rate"}},
@@ -75,7 +75,7 @@ var table = map[string]rule{
 
 	// The private side of the server, for its operator.
 	"admin/page": {own: []string{"d2m"}}, // which server it shows, it does not know
-	"admin":      {own: []string{"admin/page", "d2m", "mediator"}, others: []string{"golang.org/x/net/netutil"}},
+	"admin":      {own: []string{"admin/page", "d2m", "internal/durable", "mediator"}, others: []string{"golang.org/x/net/netutil"}},
 	"metrics":    {own: []string{"d2m", "mediator"}, others: []string{"github.com/prometheus/client_golang"}},
 
 	// The chat server that the mediator can be tried with. The mediator does not know it: they meet on the wire.
@@ -90,7 +90,7 @@ var table = map[string]rule{
 
 	"cmd/mediator": {
 		own: []string{"access", "admin", "admin/page", "backup", "certificates", "chatproxy", "chatserver", "chatserver/directory", "client", "csp", "d2m", "devicekeys",
-			"internal/load", "mediator", "metrics", "privacy", "reflect", "reflect/boltstore", "reflect/memstore"},
+			"internal/durable", "internal/load", "mediator", "metrics", "privacy", "reflect", "reflect/boltstore", "reflect/memstore"},
 		others: []string{"github.com/coreos/go-systemd/v22", "github.com/pelletier/go-toml/v2/unstable", "github.com/rs/zerolog", "github.com/spf13/cobra", "github.com/spf13/pflag",
 			"golang.org/x/sys", "golang.org/x/term"},
 	},
@@ -98,6 +98,7 @@ var table = map[string]rule{
 	// Tests that look at the whole.
 	"internal/chatflow":    {},
 	"internal/crash":       {},
+	"internal/durable":     {never: []string{"net"}},
 	"internal/hostile":     {},
 	"internal/history":     {own: []string{"d2m"}, never: outside},
 	"internal/imports":     {},

@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"openmediator/internal/durable"
 	"openmediator/reflect"
 )
 
@@ -44,7 +45,7 @@ func (c *compaction) trySwitch() error {
 	if err := os.Rename(c.path, filepath.Join(s.dir, fileName)); err != nil {
 		return err
 	}
-	err = errors.Join(s.faults.at(stepRenamed), syncDirectory(s.dir), s.faults.at(stepSwitched))
+	err = errors.Join(s.faults.at(stepRenamed), durable.SyncDirectory(s.dir), s.faults.at(stepSwitched))
 	c.adopt(txid, err)
 	c.result.Last, c.result.Waited = entries, time.Since(start)
 	return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 	"time"
@@ -32,7 +33,7 @@ func makeDirectory(dir string) error {
 	if err := os.Chmod(dir, 0o700); err != nil { // the umask may have taken from it
 		return err
 	}
-	return syncDirectory(above)
+	return durable.SyncDirectory(above)
 }
 
 // removeFile removes a file, if there is one.
@@ -60,7 +61,7 @@ func replace(dir string) error {
 	if err := os.Rename(filepath.Join(dir, newName), filepath.Join(dir, fileName)); err != nil {
 		return err
 	}
-	return syncDirectory(dir)
+	return durable.SyncDirectory(dir)
 }
 
 // directoryLock keeps other servers off a directory. bbolt's lock on the file is not enough: it is on one file, and

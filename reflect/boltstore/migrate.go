@@ -3,6 +3,7 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 	"time"
@@ -75,7 +76,7 @@ func putCopy(dir, name string, change func(path string) error) error {
 	if err := os.Rename(path, filepath.Join(dir, name)); err != nil {
 		return err
 	}
-	return syncDirectory(dir)
+	return durable.SyncDirectory(dir)
 }
 
 // removeKept removes the copies of files of older versions.

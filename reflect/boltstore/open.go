@@ -13,6 +13,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"openmediator/d2m"
+	"openmediator/internal/durable"
 	"openmediator/reflect"
 )
 
@@ -212,12 +213,12 @@ func settle(dir string, file *boltFile) (txid int, err error) {
 		return nil
 	})
 	if err == nil {
-		err = syncDirectory(dir)
+		err = durable.SyncDirectory(dir)
 	}
 	if err != nil {
 		return 0, err
 	}
-	err = syncDirectory(filepath.Dir(filepath.Clean(dir)))
+	err = durable.SyncDirectory(filepath.Dir(filepath.Clean(dir)))
 	if errors.Is(err, fs.ErrPermission) {
 		err = nil // this one is not the server's: whoever made the data directory in it answers for that
 	}

@@ -13,9 +13,6 @@ func lockFile(*os.File) error { return nil }
 // unlockFile leaves it to closing to give the lock of a file back.
 func unlockFile(*os.File) {}
 
-// syncDirectory does nothing where directories cannot be synced.
-func syncDirectory(string) error { return nil }
-
 // fileSystemSize returns 0: not known.
 func fileSystemSize(string) (int64, error) { return 0, nil }
 

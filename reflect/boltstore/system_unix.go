@@ -25,15 +25,6 @@ func unlockFile(file *os.File) { _ = unix.Flock(int(file.Fd()), unix.LOCK_UN) }
 // mayWrite says why this process may not make files in a directory, if it may not.
 func mayWrite(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }
 
-// syncDirectory makes durable which files a directory has.
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // fileSystemSize returns how large the file system of a directory is, bytes.
 func fileSystemSize(dir string) (int64, error) {
 	var stat unix.Statfs_t

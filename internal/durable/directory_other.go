@@ -1,0 +1,6 @@
+//go:build !unix
+
+package durable
+
+// SyncDirectory does nothing on this system.
+func SyncDirectory(string) error { return nil }
