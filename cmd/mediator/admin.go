@@ -1,8 +1,8 @@
 package main
 
 import (
-	"context"
 	"fmt"
+	"openmediator/admin"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,13 +26,7 @@ ssh -L 8441:127.0.0.1:8441 HOST, and open the link as it was printed. Nobody els
 	src := addServerSettings(cmd, "data")
 	json := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := src.running()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), controlTimeout)
-		defer cancel()
-		link, err := client.Link(ctx)
+		link, err := askServer(cmd.Context(), src, (*admin.Client).Link)
 		if err != nil {
 			return err
 		}

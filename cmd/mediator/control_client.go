@@ -95,15 +95,20 @@ func unavailable(err error) error {
 	return err
 }
 
-// running connects to the server whose data directory the settings name. That it does not run is a usageError.
-func (src *sources) running() (*admin.Client, error) {
+// askServer asks the server that runs on the data directory of the settings. That none does is a usageError.
+func askServer[T any](ctx context.Context, src *sources, question func(*admin.Client, context.Context) (T, error)) (answer T, err error) {
 	dir, err := src.dataDirectory()
 	if err != nil {
-		return nil, err
+		return answer, err
 	}
 	client, err := admin.Connect(dir)
 	if errors.Is(err, admin.ErrNotRunning) {
-		return nil, usage("data: %v, %s: start it, or name its directory with --data", err, dir)
+		return answer, usage("data: %v, %s: start it, or name its directory with --data", err, dir)
 	}
-	return client, err
+	if err != nil {
+		return answer, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
+	defer cancel()
+	return question(client, ctx)
 }

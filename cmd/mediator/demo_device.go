@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -60,12 +59,10 @@ func newDemoKeys() (*devicekeys.Keys, error) {
 }
 
 func newDemoDevice(name string, d *demo) *demoDevice {
-	var id [8]byte
-	rand.Read(id[:])
 	return &demoDevice{
 		demo:   d,
 		name:   name,
-		id:     d2m.DeviceID(binary.LittleEndian.Uint64(id[:])),
+		id:     newDeviceID(),
 		keys:   d.keys,
 		nonces: client.NewMemoryNonces(client.DefaultNonces),
 		seen:   make(chan observation, maxSeen),

@@ -37,9 +37,9 @@ There are no settings but these flags. The log goes to standard error and holds 
 		Args: arguments(),
 	}
 	cmd.Flags().SortFlags = false
-	cmd.Flags().StringVar(&d.listen[mediatorPort].address, "listen", "127.0.0.1:8440", "`HOST:PORT` where devices connect to the mediator")
-	cmd.Flags().StringVar(&d.listen[chatPort].address, "chat-listen", "127.0.0.1:5222", "`HOST:PORT` where the mediator connects to the chat server")
-	cmd.Flags().StringVar(&d.listen[httpPort].address, "chat-http", "127.0.0.1:5280", "`HOST:PORT` where devices register identities and look up keys")
+	cmd.Flags().StringVar(&d.listen[mediatorPort], "listen", "127.0.0.1:8440", "`HOST:PORT` where devices connect to the mediator")
+	cmd.Flags().StringVar(&d.listen[chatPort], "chat-listen", "127.0.0.1:5222", "`HOST:PORT` where the mediator connects to the chat server")
+	cmd.Flags().StringVar(&d.listen[httpPort], "chat-http", "127.0.0.1:5280", "`HOST:PORT` where devices register identities and look up keys")
 	cmd.Flags().StringVar(&d.data, "data", "", "`directory` of all that is stored, the device files included; made if it is not there, "+
 		"and not removed (default a temporary one)")
 	json := cmd.Flags().Bool("json", false, "print one JSON object when all is ready")
@@ -59,7 +59,7 @@ const (
 
 // dev is a mediator and a chat server in one process.
 type dev struct {
-	listen [3]struct{ address string } // as set, later as opened
+	listen [3]string // HOST:PORT, as set, later as opened
 	data   string
 	out    *printer
 	log    zerolog.Logger
@@ -99,7 +99,7 @@ func (d *dev) run(ctx context.Context, logTo io.Writer) (err error) {
 // resolve refuses addresses that other machines reach.
 func (d *dev) resolve() (err error) {
 	for i, name := range devFlags {
-		address := &d.listen[i].address
+		address := &d.listen[i]
 		if *address, err = resolveHostPort(name, *address); err != nil {
 			return err
 		}
@@ -113,13 +113,13 @@ func (d *dev) resolve() (err error) {
 
 func (d *dev) openListeners() error {
 	for i, name := range devFlags {
-		l, err := openHostPort(name, d.listen[i].address)
+		l, err := openHostPort(name, d.listen[i])
 		if err != nil {
 			closeAll(d.listeners)
 			return err
 		}
 		d.listeners = append(d.listeners, l)
-		d.listen[i].address = l.Addr().String()
+		d.listen[i] = l.Addr().String()
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func (d *dev) logOf(server string) zerolog.Logger { return d.log.With().Str("ser
 func (d *dev) openMediator() (err error) {
 	config := mediator.DefaultConfig()
 	config.Log = d.logOf("mediator")
-	upstreams, err := chatproxy.ParseUpstreams([]string{d.listen[chatPort].address}, chatproxy.DefaultPattern)
+	upstreams, err := chatproxy.ParseUpstreams([]string{d.listen[chatPort]}, chatproxy.DefaultPattern)
 	if err != nil {
 		return err
 	}

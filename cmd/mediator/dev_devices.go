@@ -80,9 +80,9 @@ func (d *dev) makeDevice(ctx context.Context, path, user, device, wish string) (
 	return err
 }
 
-func (d *dev) url() string { return "ws://" + d.listen[mediatorPort].address }
+func (d *dev) url() string { return "ws://" + d.listen[mediatorPort] }
 
-func (d *dev) directory() string { return "http://" + d.listen[httpPort].address }
+func (d *dev) directory() string { return "http://" + d.listen[httpPort] }
 
 // fits tells whether a file of an earlier run leads to these servers.
 func (d *dev) fits(f *deviceFile) bool {
@@ -106,18 +106,8 @@ func (d *dev) adjust(ctx context.Context, path string) error {
 	if f.content.Registered {
 		return nil
 	}
-	config, err := (&deviceCommand{file: f, url: f.content.Server}).config()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	device, err := client.Connect(ctx, config)
-	if err != nil {
-		return err
-	}
-	device.Close()
-	return nil
+	connected := func(context.Context, *client.Device) error { return nil }
+	return (&deviceCommand{file: f, url: f.content.Server}).ask(ctx, connected)
 }
 
 // ready: both servers run, and the device files are there.
@@ -141,7 +131,7 @@ type readyDevice struct {
 
 func (d *dev) newReady() ready {
 	return ready{
-		Event: "ready", Server: d.url(), ChatServer: d.listen[chatPort].address, Directory: d.directory(),
+		Event: "ready", Server: d.url(), ChatServer: d.listen[chatPort], Directory: d.directory(),
 		ServerKey: d.serverKey, Data: d.data, Temporary: d.temporary,
 	}
 }

@@ -30,7 +30,7 @@ While a listen runs with the same device file this command refuses: type the tex
 
 func reflectText(ctx context.Context, d *deviceCommand, args []string) error {
 	text := args[0]
-	if err := checkText(text); err != nil {
+	if err := checkText(text, maxTextSize, "envelope"); err != nil {
 		return err
 	}
 	return d.ask(ctx, func(ctx context.Context, device *client.Device) error {
@@ -45,13 +45,13 @@ func reflectText(ctx context.Context, d *deviceCommand, args []string) error {
 // maxTextSize leaves room in the envelope for what stands beside the text: device id, tags, lengths.
 const maxTextSize = devicekeys.MaxEnvelopePlainSize - 32
 
-// checkText tells whether a text can be reflected.
-func checkText(text string) error {
+// checkText tells whether a text fits into something that takes so many bytes.
+func checkText(text string, most int, into string) error {
 	switch {
 	case text == "":
 		return usage("text: is empty")
-	case len(text) > maxTextSize:
-		return usage("text: has %d bytes, at most %d go into one envelope", len(text), maxTextSize)
+	case len(text) > most:
+		return usage("text: has %d bytes, at most %d go into one %s", len(text), most, into)
 	case !utf8.ValidString(text):
 		return usage("text: is not UTF-8")
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -52,13 +51,10 @@ func (d *deviceCommand) checkChat(to, text string) (id csp.Identity, err error) 
 	if id, err = parseIdentity("to", to); err != nil {
 		return id, err
 	}
+	if err := checkText(text, csp.MaxBodySize, "chat message"); err != nil {
+		return id, err
+	}
 	switch {
-	case text == "":
-		return id, usage("text: is empty")
-	case len(text) > csp.MaxBodySize:
-		return id, usage("text: has %d bytes, at most %d go into one chat message", len(text), csp.MaxBodySize)
-	case !utf8.ValidString(text):
-		return id, usage("text: is not UTF-8")
 	case d.file.chat == nil:
 		return id, d.file.wrong(errNoIdentity)
 	case id == d.file.chat.id:

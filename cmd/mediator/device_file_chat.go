@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -80,13 +79,6 @@ func checkDirectory(text string) error {
 	return nil
 }
 
-// newChatDeviceID draws the id of a device at the chat server.
-func newChatDeviceID() string {
-	var id [8]byte
-	rand.Read(id[:])
-	return fmt.Sprintf("%0*x", deviceIDDigits, binary.LittleEndian.Uint64(id[:]))
-}
-
 // registration is what it takes to get an identity from a chat server.
 type registration struct {
 	directory string
@@ -145,7 +137,7 @@ func (r registration) register(ctx context.Context, content *deviceContent) erro
 	content.Chat = &chatContent{
 		Identity:  id.String(),
 		SecretKey: hex.EncodeToString(key.Bytes()),
-		DeviceID:  newChatDeviceID(),
+		DeviceID:  formatDeviceID(newDeviceID()),
 		ServerKey: r.serverKey,
 		Directory: r.directory,
 	}

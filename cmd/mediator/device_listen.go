@@ -168,7 +168,7 @@ func (l *listening) reflectLines(ctx context.Context, in io.Reader) {
 
 // reflect hands a text to the server and prints what became of it.
 func (l *listening) reflect(ctx context.Context, text string) {
-	if err := checkText(text); err != nil {
+	if err := checkText(text, maxTextSize, "envelope"); err != nil {
 		l.print(unreflected{"unreflected", err.Error(), text})
 		return
 	}

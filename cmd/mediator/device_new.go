@@ -50,17 +50,7 @@ The file is readable by its owner alone (0600). Whoever has it can read and writ
 		if err := chat.check(cmd, *join != ""); err != nil {
 			return err
 		}
-		var content deviceContent
-		switch hasIdentity := cmd.Flags().Changed("identity-key"); {
-		case hasIdentity && *join != "":
-			return usageOf(cmd, "--identity-key and --join contradict each other")
-		case hasIdentity:
-			content, err = identityContent(*identity, cmd.InOrStdin())
-		case *join != "":
-			content, err = joinedContent(*join)
-		default:
-			content = groupContent()
-		}
+		content, err := newDeviceContent(cmd, *identity, *join)
 		if err != nil {
 			return err
 		}
@@ -78,6 +68,19 @@ The file is readable by its owner alone (0600). Whoever has it can read and writ
 		return out.print(newCreated(f))
 	}
 	return cmd
+}
+
+// newDeviceContent is a device of a new group, of that of an identity, or of the one that another device is in.
+func newDeviceContent(cmd *cobra.Command, identity, join string) (deviceContent, error) {
+	switch hasIdentity := cmd.Flags().Changed("identity-key"); {
+	case hasIdentity && join != "":
+		return deviceContent{}, usageOf(cmd, "--identity-key and --join contradict each other")
+	case hasIdentity:
+		return identityContent(identity, cmd.InOrStdin())
+	case join != "":
+		return joinedContent(join)
+	}
+	return groupContent(), nil
 }
 
 // makeDeviceFile is createDeviceFile for a device that may have to get its identity first.
@@ -125,7 +128,7 @@ func joinedContent(path string) (deviceContent, error) {
 	joined := deviceContent{Server: c.Server, CA: c.CA, GroupKey: c.GroupKey, IdentityKey: c.IdentityKey}
 	if c.Chat != nil {
 		chat := *c.Chat
-		chat.DeviceID = newChatDeviceID()
+		chat.DeviceID = formatDeviceID(newDeviceID())
 		joined.Chat = &chat
 	}
 	return joined, nil

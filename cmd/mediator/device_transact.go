@@ -97,7 +97,7 @@ func (t *transact) check(scope string) (err error) {
 		return err
 	}
 	for _, text := range t.texts {
-		if err := checkText(text); err != nil {
+		if err := checkText(text, maxTextSize, "envelope"); err != nil {
 			return err
 		}
 	}

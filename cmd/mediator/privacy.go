@@ -1,7 +1,7 @@
 package main
 
 import (
-	"context"
+	"openmediator/admin"
 
 	"github.com/spf13/cobra"
 )
@@ -21,13 +21,7 @@ is, and for how long it is kept.
 	src := addServerSettings(cmd, "data")
 	json := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := src.running()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), controlTimeout)
-		defer cancel()
-		known, err := client.Privacy(ctx)
+		known, err := askServer(cmd.Context(), src, (*admin.Client).Privacy)
 		if err != nil {
 			return err
 		}
