@@ -71,7 +71,7 @@ func (l *logins) play() error {
 	return l.run(tasks...)
 }
 
-// comeAndGo lets every so manieth device log in, in turn, until the time is over.
+// comeAndGo has one device in so many as there are connections log in, in turn, until the time is over.
 func (l *logins) comeAndGo(first int) error {
 	for i := first; l.now() < l.until && l.ctx.Err() == nil; i += l.Connections {
 		if i >= len(l.devices) {

@@ -28,28 +28,6 @@ type Reflect struct {
 // MinSize is the least envelope in bytes: it has the message's number and time.
 const MinSize = 16
 
-// ReflectResult is what Reflect has measured. Package load's comment tells about the fields.
-type ReflectResult struct {
-	Setup
-	Reflect
-	ThinkSeconds  float64 `json:"think_s"`
-	WarmUpSeconds float64 `json:"warm_up_s"`
-
-	Acked              uint64  `json:"acked"`
-	Delivered          uint64  `json:"delivered"`
-	Overdue            uint64  `json:"overdue"`
-	AckedPerSecond     float64 `json:"acked_per_s"`
-	DeliveredPerSecond float64 `json:"delivered_per_s"`
-
-	Ack           Latency  `json:"ack_latency"`
-	Delivery      Latency  `json:"delivery_latency"`
-	TimerLateness *Latency `json:"timer_lateness,omitempty"`
-
-	LoadCPUPer   *float64 `json:"load_cpu_s_per_100000,omitempty"`
-	ServerCPUPer *float64 `json:"server_cpu_s_per_100000,omitempty"`
-	ServerRSS    *int64   `json:"server_rss_bytes,omitempty"`
-}
-
 // contents is how many different contents there are: those of groups begin at so many places of the same random bytes.
 const contents = 4096
 
@@ -218,44 +196,6 @@ func (r *reflecting) stop() {
 	for _, receiver := range r.receivers {
 		receiver.c.SetReadDeadline(past)
 	}
-}
-
-// result puts together what all have seen.
-func (r *reflecting) result() *ReflectResult {
-	var sum tally
-	for i := range r.tallies {
-		t := &r.tallies[i]
-		sum.acked += t.acked
-		sum.delivered += t.delivered
-		sum.overdue += t.overdue
-		sum.ack.Merge(&t.ack)
-		sum.delivery.Merge(&t.delivery)
-		sum.late.Merge(&t.late)
-	}
-	result := &ReflectResult{
-		Setup:         r.fleet.server.setup("reflect", r.Duration, r.used),
-		Reflect:       r.Reflect,
-		ThinkSeconds:  r.Think.Seconds(),
-		WarmUpSeconds: r.WarmUp.Seconds(),
-
-		Acked:              sum.acked,
-		Delivered:          sum.delivered,
-		Overdue:            sum.overdue,
-		AckedPerSecond:     perSecond(sum.acked, r.Duration),
-		DeliveredPerSecond: perSecond(sum.delivered, r.Duration),
-
-		Ack:      newLatency(&sum.ack),
-		Delivery: newLatency(&sum.delivery),
-
-		LoadCPUPer:   per(r.used.load, float64(sum.acked)/100_000),
-		ServerCPUPer: per(r.used.server, float64(sum.acked)/100_000),
-		ServerRSS:    r.server.rss(),
-	}
-	if r.Think > 0 {
-		late := newLatency(&sum.late)
-		result.TimerLateness = &late
-	}
-	return result
 }
 
 // frameOf makes the frame of a message that lacks its number and time, and tells where its D2M header is.

@@ -67,7 +67,7 @@ func grouped[N uint64 | int | int64](n N) string {
 	return digits
 }
 
-// store tells what the server keeps messages in.
+// where names the server, and says if it keeps nothing.
 func (s *Setup) where() string {
 	if s.Store == "none" {
 		return s.Server + " (without a store: it keeps nothing)"
@@ -83,41 +83,6 @@ func (t *text) cpu(server, load *float64, of string) {
 	if load != nil {
 		t.line("CPU of this load", "%.2f s per 100,000 %s", *load, of)
 	}
-}
-
-// Text returns the result for a person.
-func (r *ReflectResult) Text() string {
-	var t text
-	think := ""
-	if r.Think > 0 {
-		think = fmt.Sprintf(", a message every %v on average", r.Think)
-	}
-	away := ""
-	if r.Away > 0 {
-		away = fmt.Sprintf(" and %d that are away", r.Away)
-	}
-	t.title("reflect", "%s groups of %d devices%s, window %d, %s bytes%s, %v, seed %d", grouped(r.Groups), r.Devices, away, r.Window,
-		grouped(r.Size), think, r.Reflect.Duration, r.Seed)
-	t.line("server", "%s", r.where())
-	t.line("acked", "%s messages per second", grouped(int64(r.AckedPerSecond)))
-	t.latency("ack latency", r.Ack)
-	if r.Devices > 1 {
-		t.line("delivered", "%s messages per second", grouped(int64(r.DeliveredPerSecond)))
-		t.latency("delivery latency", r.Delivery)
-	}
-	if r.Overdue > 0 {
-		t.line("not sent", "%s messages were due and had no room in the window up to the end: the server does not keep up", grouped(r.Overdue))
-	}
-	if r.TimerLateness != nil {
-		t.latency("timer lateness", *r.TimerLateness)
-	}
-	t.cpu(r.ServerCPUPer, r.LoadCPUPer, "messages")
-	if r.ServerRSS != nil {
-		t.line("server memory", "%.1f MiB", float64(*r.ServerRSS)/(1<<20))
-	}
-	t.picture("ack latency", r.Ack)
-	t.picture("delivery latency", r.Delivery)
-	return t.String()
 }
 
 // perSecond is a rate over some time.
