@@ -60,9 +60,9 @@ type Stats struct {
 	BytesDown int64 // of them
 	BytesUp   int64 // from devices
 
-	Configured bool // there is a chat server at all
-	Reached    int64
-	LastFailed bool // the last try to reach one did
+	Configured bool  // there is a chat server at all
+	Reached    int64 // sessions that have reached theirs
+	LastFailed bool  // the last try to reach one did
 }
 
 // Stats returns the figures of the moment.

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ type Totals struct {
 
 // Survey calls each with every group, until it returns an error.
 type Survey func(each func(mediator.GroupState) error) error
+
+var errClosed = errors.New("census: closed")
 
 // Census counts what all groups have together, in the background and not too often.
 type Census struct {

@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -13,8 +12,6 @@ import (
 
 	"openmediator/mediator"
 )
-
-var errClosed = errors.New("census: closed")
 
 // Server is what the metrics are of. A mediator.Server is one.
 type Server interface {

@@ -14,6 +14,7 @@
 package privacy
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -57,7 +58,7 @@ func (p Policy) Validate(now time.Time) error {
 	case p.Level != Full:
 		return nil
 	case p.Until.IsZero():
-		return fmt.Errorf("privacy: full shows who the users are, and needs a time when it ends")
+		return errors.New("privacy: full shows who the users are, and needs a time when it ends")
 	case p.Until.Sub(now) > MaxFull:
 		return fmt.Errorf("privacy: full until %v is more than %d days away", p.Until.Format(time.RFC3339), MaxFull/(24*time.Hour))
 	}
