@@ -124,7 +124,7 @@ func TestClientAndServer(t *testing.T) {
 	}
 	for name, want := range map[string]int{
 		"01": 0, id: 0, strings.ToUpper(id): 0,
-		"03":                     http.StatusServiceUnavailable, // two have it
+		"03":                     http.StatusConflict, // two have it
 		"04":                     http.StatusNotFound,
 		strings.Repeat("ab", 32): http.StatusNotFound,
 		"../groups":              http.StatusNotFound,
@@ -139,6 +139,9 @@ func TestClientAndServer(t *testing.T) {
 	if len(f.forgotten) != 3 {
 		t.Errorf("forgotten: %v", f.forgotten)
 	}
+	if err := c.Forget(ctx, "03"); err == nil || err.Error() != "group: two have this pseudonym; name it by its id" {
+		t.Errorf("a pseudonym that two have: got %v", err)
+	}
 	f.failure = errors.New("store: unavailable")
 	_, failed := c.Groups(ctx, 0, false)
 	_, unknown := c.Privacy(ctx)
@@ -146,6 +149,10 @@ func TestClientAndServer(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "store: unavailable") {
 			t.Errorf("got %v", err)
 		}
+	}
+	forgotten := len(f.forgotten)
+	if err := c.Forget(ctx, "01"); !strings.Contains(err.Error(), "nothing was done") || len(f.forgotten) != forgotten {
+		t.Errorf("a group that cannot be looked for: got %v", err)
 	}
 }
 

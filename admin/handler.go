@@ -126,29 +126,41 @@ func parseIdle(text string) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-// errNoGroup answers for a group that the server does not know.
-var errNoGroup = errors.New("group: the server has none with this id, and none with this pseudonym since it was started")
+var (
+	// errNoGroup answers for a group that the server does not know.
+	errNoGroup = errors.New("group: the server has none with this id, and none with this pseudonym since it was started")
+
+	// errTwoGroups answers for a pseudonym that does not say which group is meant.
+	errTwoGroups = errors.New("group: two have this pseudonym; name it by its id")
+)
 
 func (a *api) forget(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), forgetTimeout)
 	defer cancel()
-	group, err := a.find(r.PathValue("group"))
-	found := false
-	if err == nil {
-		found, err = a.Server.Forget(ctx, group)
-	}
+	group, err := a.find(ctx, r.PathValue("group"))
 	switch {
-	case errors.Is(err, errNoGroup), err == nil && !found:
-		refuse(w, http.StatusNotFound, errNoGroup)
+	case errors.Is(err, errNoGroup):
+		refuse(w, http.StatusNotFound, err)
+		return
+	case errors.Is(err, errTwoGroups):
+		refuse(w, http.StatusConflict, err)
+		return
+	case err != nil:
+		refuse(w, http.StatusServiceUnavailable, fmt.Errorf("group: it could not be looked for, and nothing was done: %w", err))
+		return
+	}
+	switch found, err := a.Server.Forget(ctx, group); {
 	case err != nil:
 		refuse(w, http.StatusServiceUnavailable, fmt.Errorf("group: it is not known whether it is gone: %w", err))
+	case !found:
+		refuse(w, http.StatusNotFound, errNoGroup)
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
 }
 
-// find returns the group with an id, or the only one with a pseudonym.
-func (a *api) find(name string) (group d2m.GroupID, err error) {
+// find returns the group with an id, or the only one with a pseudonym. Errors are errNoGroup, errTwoGroups, and those of looking.
+func (a *api) find(ctx context.Context, name string) (group d2m.GroupID, err error) {
 	if data, err := hex.DecodeString(name); err == nil && len(data) == len(group) {
 		return d2m.GroupID(data), nil
 	}
@@ -156,11 +168,11 @@ func (a *api) find(name string) (group d2m.GroupID, err error) {
 	failed := a.Server.Survey(func(s mediator.GroupState) error {
 		if a.Server.Pseudonym(s.ID) == name {
 			if err == nil {
-				return errors.New("group: two have this pseudonym; name it by its id")
+				return errTwoGroups
 			}
 			group, err = s.ID, nil
 		}
-		return nil
+		return ctx.Err()
 	})
 	if failed != nil {
 		return group, failed
