@@ -18,6 +18,8 @@ import (
 
 	"openmediator/chatserver/directory"
 	"openmediator/csp"
+
+	"golang.org/x/net/netutil"
 )
 
 const (
@@ -49,7 +51,7 @@ func (s *Server) ServeDirectory(l net.Listener) error {
 	if stopping {
 		return l.Close()
 	}
-	if err := server.Serve(newLimitedListener(l, maxHTTPConns)); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(netutil.LimitListener(l, maxHTTPConns)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

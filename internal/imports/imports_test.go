@@ -81,7 +81,7 @@ var table = map[string]rule{
 	// The chat server that the mediator can be tried with. The mediator does not know it: they meet on the wire.
 	"chatserver": {
 		own:    []string{"chatserver/directory", "csp"},
-		others: []string{"github.com/rs/zerolog", "go.etcd.io/bbolt"},
+		others: []string{"github.com/rs/zerolog", "go.etcd.io/bbolt", "golang.org/x/net/netutil"},
 	},
 	"chatserver/directory": {own: []string{"csp", "kdf"}, never: []string{"os", "syscall"}},
 
