@@ -83,6 +83,7 @@ func chatLogin(address string, serverKey *ecdh.PublicKey, id csp.Identity, key *
 }
 
 func TestChatServerTakesIdentitiesOfTheFileAndRegisteredOnes(t *testing.T) {
+	t.Parallel()
 	s := newShell(t)
 	key := newX25519(t)
 	identities := s.path("identities")
@@ -135,6 +136,7 @@ func TestChatServerTakesIdentitiesOfTheFileAndRegisteredOnes(t *testing.T) {
 }
 
 func TestChatServerNeedsNoConfiguration(t *testing.T) {
+	t.Parallel()
 	s := newShell(t, "MEDIATOR_CHATSERVER_LISTEN=127.0.0.1:0", "MEDIATOR_LISTEN=unix:/nowhere", "MEDIATOR_DATA=/nowhere")
 	p := s.start("chatserver")
 	p.listening()
@@ -152,6 +154,7 @@ func TestChatServerNeedsNoConfiguration(t *testing.T) {
 }
 
 func TestChatServerKeyFile(t *testing.T) {
+	t.Parallel()
 	s := newShell(t)
 	key := newX25519(t)
 	writeFile(t, s.path("key"), strings.ToUpper(hex.EncodeToString(key.Bytes()))) // no line end
@@ -176,6 +179,7 @@ func TestChatServerKeyFile(t *testing.T) {
 
 // TestChatServerRefuses: what is wrong with a start is said in one sentence that names the value and the way out.
 func TestChatServerRefuses(t *testing.T) {
+	t.Parallel()
 	s := newShell(t)
 	running, address, url := s.chatServer("--data", s.path("data"))
 	writeFile(t, s.path("file"), "")
@@ -234,6 +238,7 @@ func TestChatServerRefuses(t *testing.T) {
 
 // TestChatServerHelpTeachesTheRegistration follows the protocol as --help tells it.
 func TestChatServerHelpTeachesTheRegistration(t *testing.T) {
+	t.Parallel()
 	s := newShell(t)
 	help := s.must("chatserver", "--help")
 	for _, want := range []string{

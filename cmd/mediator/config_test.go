@@ -108,6 +108,7 @@ func TestDefaultsFitASmallServer(t *testing.T) {
 
 // TestPrecedence: the default, the file, the variable, the flag; and show tells which.
 func TestPrecedence(t *testing.T) {
+	t.Parallel()
 	s := newShell(t, "MEDIATOR_MAX_SLOTS=6", "MEDIATOR_MAX_QUEUE_BYTES=2MiB", "MEDIATOR_CONFIG="+filepath.Join(t.TempDir(), "away"))
 	file := s.path("mediator.toml")
 	writeFile(t, file, "max-slots = 5\nprivacy = \"operator\"\nmax-queue-bytes = \"1MiB\"\n")
@@ -138,6 +139,7 @@ func TestPrecedence(t *testing.T) {
 
 // TestNoHalfStart: with a wrong setting nothing is made and nothing opened, and all that is wrong is said.
 func TestNoHalfStart(t *testing.T) {
+	t.Parallel()
 	s := newShell(t)
 	file := s.path("mediator.toml")
 	writeFile(t, file, "max-slots = 16\nlisten = [\"127.0.0.1:0\"]\nprivacy = \"none\"\n")

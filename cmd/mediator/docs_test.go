@@ -40,6 +40,7 @@ func TestDocsCommands(t *testing.T) {
 // TestInstallingConfiguration reads the configuration of docs/installing.md as it stands there, and has the units start the
 // program with settings that it knows.
 func TestInstallingConfiguration(t *testing.T) {
+	t.Parallel()
 	s := newShell(t)
 	file := s.path("mediator.toml")
 	writeFile(t, file, codeIn(t, "installing.md", "toml")[0])

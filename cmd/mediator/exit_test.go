@@ -81,6 +81,7 @@ func TestEachRefusalSaysWhatToDo(t *testing.T) {
 
 // TestHelpTeaches: each command has a text and examples, and each example is a command line that is understood.
 func TestHelpTeaches(t *testing.T) {
+	t.Parallel()
 	commands := []string{""}
 	for len(commands) > 0 {
 		path := commands[0]

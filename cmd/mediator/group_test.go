@@ -149,7 +149,7 @@ func TestInvitationsAreListedAndRevoked(t *testing.T) {
 func TestAccessList(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, "MEDIATOR_ACCESS_LIST=groups")
-	if _, stderr, code := s.run("serve", "--access", "known"); code == exitDone || !strings.Contains(stderr, "mediator group allow") {
+	if _, stderr, code := s.run("serve", "--listen", "127.0.0.1:0", "--access", "known"); code == exitDone || !strings.Contains(stderr, "mediator group allow") {
 		t.Errorf("without a list: %d, %s", code, stderr)
 	}
 	mine, other := newTestKeys(t), newTestKeys(t)

@@ -274,6 +274,7 @@ func visit(t *testing.T, privacy string) (*visitor, map[string]string) {
 }
 
 func TestB42_NothingTellsWhoWasThere(t *testing.T) {
+	t.Parallel()
 	for _, privacy := range []string{"strict", "operator"} {
 		t.Run(privacy, func(t *testing.T) {
 			t.Parallel()

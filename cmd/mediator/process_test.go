@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,10 +31,21 @@ func TestMain(m *testing.M) {
 	}
 	os.Setenv(runAsMediator, "1")
 	stdflag.Parse()
-	if err := stdflag.Set("test.parallel", "12"); err != nil { // tests that run in parallel mostly wait
+	waitInParallel()
+	goleak.VerifyTestMain(m)
+}
+
+// waitInParallel has more tests run at a time than there are processors, unless -parallel says how many: most of the time
+// they wait.
+func waitInParallel() {
+	told := false
+	stdflag.Visit(func(f *stdflag.Flag) { told = told || f.Name == "test.parallel" })
+	if told {
+		return
+	}
+	if err := stdflag.Set("test.parallel", strconv.Itoa(8*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m)
 }
 
 // testTimeout is for what is due at once.

@@ -103,6 +103,7 @@ func TestServeNeedsNoConfiguration(t *testing.T) {
 
 // TestServeRefuses: what is wrong with a start is said in one sentence that names the value and the way out.
 func TestServeRefuses(t *testing.T) {
+	t.Parallel()
 	s := newShell(t)
 	running, url := s.serve("--data", s.path("data"))
 	port := strings.TrimPrefix(url, "ws://")
@@ -197,6 +198,7 @@ func makeNewerStore(t *testing.T, dir string) {
 }
 
 func TestB41_StoppingTellsDevicesAndKeepsWhatIsAcked(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
 			s := newShell(t)
@@ -241,6 +243,7 @@ func TestB41_StoppingTellsDevicesAndKeepsWhatIsAcked(t *testing.T) {
 
 // TestSecondSignalEndsAtOnce: a device that does not answer the Close would hold the server up for seconds.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newShell(t)
 	p, url := s.serve("--data", s.path("data"))
 	login(t, url, newTestKeys(t), 1) // nobody reads from it any more
@@ -253,6 +256,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 }
 
 func TestServeListensOnSeveralAddresses(t *testing.T) {
+	t.Parallel()
 	s := newShell(t)
 	socket := s.path("socket")
 	p := s.start("serve", "--data", s.path("data"), "--listen", "127.0.0.1:0", "--listen", "unix:"+socket)
@@ -288,6 +292,7 @@ func TestServeListensOnSeveralAddresses(t *testing.T) {
 }
 
 func TestServeNamesVariablesThatAreNoSettings(t *testing.T) {
+	t.Parallel()
 	p, _ := newShell(t, "MEDIATOR_DATTA=/secret").serve()
 	line := p.stderr.await(t, "MEDIATOR_DATTA")
 	if !strings.Contains(line, `"level":"warn"`) || strings.Contains(line, "/secret") {
