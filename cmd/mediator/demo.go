@@ -82,8 +82,7 @@ func newDemo(server demoServer, out io.Writer) *demo {
 
 // run plays the script. An error says what was not as announced.
 func (d *demo) run(ctx context.Context) error {
-	defer d.disconnectAll()
-	for _, step := range []func(context.Context) error{
+	err := d.play(ctx,
 		d.startChatServer,
 		d.startServer,
 		d.authenticate,
@@ -104,12 +103,22 @@ func (d *demo) run(ctx context.Context) error {
 		d.searchChatDisks,
 		d.showAddresses,
 		d.noOtherChat,
-	} {
+	)
+	if err != nil {
+		return err
+	}
+	return d.say(ctx, "done", "all of it was seen to happen; nothing was lost, doubled or out of order")
+}
+
+// play plays steps of the script, and disconnects all devices in the end.
+func (d *demo) play(ctx context.Context, steps ...func(context.Context) error) error {
+	defer d.disconnectAll()
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	return d.say(ctx, "done", "all of it was seen to happen; nothing was lost, doubled or out of order")
+	return nil
 }
 
 // say prints what somebody did.

@@ -74,10 +74,19 @@ func TestDemo(t *testing.T) {
 var (
 	laptopAtFirst = session{device: 2, login: 1}
 	tabletAtFirst = session{device: 3, login: 1}
-	tabletAgain   = session{device: 3, login: 2}
-	tabletAsRival = session{device: 3, login: 3} // only from here on a frame of a transaction comes
-	bobsTwo       = session{device: 7, login: 1} // behind the stranger and Alice's device
+	tabletAgain   = session{device: 3, login: 2} // as the lock's rival, if only that is played
+	bobsTwo       = session{device: 3, login: 1} // if only the chat is played
 )
+
+// playLock plays the part with the transactions.
+func playLock(d *demo, ctx context.Context) error {
+	return d.play(ctx, d.startServer, d.authenticate, d.competeForLock, d.changeLeader, d.nothingElse)
+}
+
+// playChat plays the part with two users.
+func playChat(d *demo, ctx context.Context) error {
+	return d.play(ctx, d.startChatServer, d.startServer, d.openChat, d.chatToLeader, d.killLeader, d.searchChatDisks, d.showAddresses, d.noOtherChat)
+}
 
 // TestDemoFailsIfAnythingDiffers: a server that drops or changes one message does not get through.
 func TestDemoFailsIfAnythingDiffers(t *testing.T) {
@@ -127,7 +136,7 @@ func TestDemoFailsIfAnythingDiffers(t *testing.T) {
 				}
 				return [][]byte{frame}, nil
 			})
-			mustFail(t, server, test.want)
+			mustFail(t, server, (*demo).run, test.want)
 		})
 	}
 }
@@ -184,14 +193,14 @@ func TestDemoFailsIfTransactionDiffers(t *testing.T) {
 			t.Parallel()
 			seen := 0
 			server := newRelayServer(t, func(of session, frame []byte) ([][]byte, error) {
-				if of == tabletAsRival && d2m.Type(frame[0]) == test.at {
+				if of == tabletAgain && d2m.Type(frame[0]) == test.at {
 					if seen++; seen == test.nth {
 						return test.fault(frame), nil
 					}
 				}
 				return [][]byte{frame}, nil
 			})
-			mustFail(t, server, test.want)
+			mustFail(t, server, playLock, test.want)
 		})
 	}
 }
@@ -229,7 +238,7 @@ func TestDemoFailsIfChatDiffers(t *testing.T) {
 				}
 				return [][]byte{frame}, nil
 			})
-			mustFail(t, server, test.want)
+			mustFail(t, server, playChat, test.want)
 		})
 	}
 }
@@ -247,7 +256,7 @@ func TestDemoFailsIfTheChatServerSeesAnotherAddress(t *testing.T) {
 		return
 	}
 	server.local = ""
-	mustFail(t, server, "chat server has seen connections from 127.0.0.1, want 127.0.2.1 alone")
+	mustFail(t, server, playChat, "chat server has seen connections from 127.0.0.1, want 127.0.2.1 alone")
 }
 
 // TestDemoWithoutAddresses is on a system whose loopback interface has one address only.
@@ -262,7 +271,7 @@ func TestDemoWithoutAddresses(t *testing.T) {
 	var out bytes.Buffer
 	d := newDemo(server, &out)
 	d.addresses = false
-	if err := d.run(testContext(t)); err != nil {
+	if err := playChat(d, testContext(t)); err != nil {
 		t.Errorf("got %v\n%s", err, &out)
 	}
 	if !strings.Contains(out.String(), "addresses this system has no 127.0.1.0/24 and 127.0.2.1: ") || strings.Contains(out.String(), "that of no device") {
@@ -283,7 +292,7 @@ func TestDemoFailsIfADeviceGoesPastTheMediator(t *testing.T) {
 	}
 	server := &indiscreetServer{processServer: inner}
 	defer server.close()
-	mustFail(t, server, "chat server has seen connections from 127.0.1.9, 127.0.2.1, want 127.0.2.1 alone")
+	mustFail(t, server, playChat, "chat server has seen connections from 127.0.1.9, 127.0.2.1, want 127.0.2.1 alone")
 	if server.err != nil {
 		t.Fatal(server.err)
 	}
@@ -317,18 +326,18 @@ func TestDemoSeesWhatComesBeforeTheCommit(t *testing.T) {
 		}
 		return [][]byte{frame}, nil
 	})
-	mustFail(t, server, "before the commit")
+	mustFail(t, server, playLock, "before the commit")
 }
 
-// mustFail plays the demo and wants an error that says something.
-func mustFail(t *testing.T, server demoServer, want string) {
+// mustFail plays the demo, or a part of it, and wants an error that says something.
+func mustFail(t *testing.T, server demoServer, play func(*demo, context.Context) error, want string) {
 	t.Helper()
 	var out bytes.Buffer
 	d := newDemo(server, &out)
 	if strings.HasSuffix(want, "within 3s") { // the others do not wait in vain
 		d.patience = 3 * time.Second
 	}
-	err := d.run(testContext(t))
+	err := play(d, testContext(t))
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want one that says %s\n%s", err, want, &out)
 	}

@@ -15,12 +15,15 @@ import (
 	"openmediator/devicekeys"
 )
 
-// newGroup makes device files of one group for a server.
+// newGroup makes device files of one group for a server, as "device new" and its --join do.
 func (s *shell) newGroup(url string, names ...string) {
 	s.t.Helper()
-	s.must("device", "new", names[0], "--server", url)
-	for _, name := range names[1:] {
-		s.must("device", "new", name, "--join", names[0])
+	content := groupContent()
+	content.Server = url
+	for _, name := range names {
+		if _, err := createDeviceFile(s.path(name), content); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 }
 
