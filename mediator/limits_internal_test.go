@@ -76,7 +76,7 @@ func TestB44_AddressesAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range uint32(100_000) {
+		for i := range uint32(maxIdleAddresses + 5000) {
 			var ip [16]byte
 			ip[0] = 0x2a
 			binary.BigEndian.PutUint32(ip[4:], i)

@@ -1,6 +1,7 @@
 package mediator_test
 
 import (
+	"bytes"
 	"net"
 	"runtime"
 	"testing"
@@ -37,6 +38,9 @@ type greedy struct {
 	peer *wire // another device of its group, that listens
 }
 
+// atOnce is how many frames of those that are repeated are written in one piece.
+const atOnce = 16
+
 // stagedBytes is what a transaction may hold in these tests.
 const stagedBytes = 256 * kib
 
@@ -62,7 +66,7 @@ var roads = map[string]struct {
 	}},
 	"answers": {boundIdle + 2*boundAnswers + boundAhead, func(g *greedy) {
 		g.login(1)
-		g.push(appendMessages(nil, d2m.GetDevicesInfo{}))
+		g.push(bytes.Repeat(appendMessages(nil, d2m.GetDevicesInfo{}), atOnce))
 	}},
 	"to the chat server": {boundIdle + boundChat + boundMessage + boundAhead, func(g *greedy) {
 		g.login(1)
@@ -129,14 +133,17 @@ func (g *greedy) login(device d2m.DeviceID) {
 
 func (g *greedy) loginPeer() { g.peer = g.s.loginWire(g.id, 2, d2m.SlotNew) }
 
-func (g *greedy) floodPings() { g.push(appendFrame(nil, fin|opPing, make([]byte, 125))) }
+func (g *greedy) floodPings() {
+	g.push(bytes.Repeat(appendFrame(nil, fin|opPing, make([]byte, 125)), atOnce))
+}
 
 // stage begins a transaction and reflects in it. Its answers are not read.
 func (g *greedy) stage(size, messages int) {
 	g.message(d2m.BeginTransaction{})
 	go func() {
-		for range messages {
-			g.Write(appendMessages(nil, d2m.Reflect{Envelope: make([]byte, size)}))
+		message := appendMessages(nil, d2m.Reflect{Envelope: make([]byte, size)})
+		for left := messages; left > 0; left -= atOnce {
+			g.Write(bytes.Repeat(message, min(left, atOnce)))
 		}
 	}()
 	synctest.Wait()
@@ -150,24 +157,23 @@ func liveHeap() uint64 {
 	return m.HeapAlloc
 }
 
-// A hundred connections that make the server hold as much as they can, by each road: memory grows by less than the sum of
+// Connections that make the server hold as much as they can, by each road: memory grows by less than the sum of
 // the bounds, and a group that comes then is served at once.
 func TestB44_MemoryByEveryRoad(t *testing.T) {
-	const connections = 30
 	for name, road := range roads {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				s := startHungry(t)
 				before := liveHeap()
-				for range connections {
+				for range greedyConnections {
 					id := newIdentity(t)
 					road.drive(&greedy{s: s, id: id, wire: &wire{t: t}})
 				}
 				synctest.Wait()
-				if n := s.Connections(); n < connections {
-					t.Fatalf("%d connections, want %d", n, connections)
+				if n := s.Connections(); n < greedyConnections {
+					t.Fatalf("%d connections, want %d", n, greedyConnections)
 				}
-				grown := int(int64(liveHeap())-int64(before)) / connections
+				grown := int(int64(liveHeap())-int64(before)) / greedyConnections
 				t.Logf("%d KiB per connection, bound %d KiB", grown/kib, road.bound/kib)
 				if grown > road.bound {
 					t.Errorf("%d KiB are held per connection, the bound is %d KiB", grown/kib, road.bound/kib)

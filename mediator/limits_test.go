@@ -271,7 +271,7 @@ func TestB44_NewGroupsOfOneAddress(t *testing.T) {
 		for range 60 {
 			register(0)
 		}
-		const minutes = 30
+		const minutes = 10
 		for range minutes {
 			for range 10 {
 				register(d2m.CloseGoingAway)
@@ -446,7 +446,7 @@ func TestB44_HonestDeviceWhileAnotherAddressAttacks(t *testing.T) {
 				attacks++
 			}
 		}()
-		for i := range 30 {
+		for i := range 10 {
 			time.Sleep(time.Second)
 			began := time.Now()
 			a.reflect(d2m.ReflectID(i), []byte("undisturbed"))

@@ -110,8 +110,13 @@ func (p *serving) settle(hold bool) error {
 	}
 }
 
+// outcome is what becomes of the commit in progress. That of a transaction fails more often: there are few.
 func (p *serving) outcome() failure {
-	if p.IntN(60) > 0 {
+	rare := 60
+	if slices.ContainsFunc(p.alive, func(c *served) bool { return p.model.Committing(c.model) }) {
+		rare = 12
+	}
+	if p.IntN(rare) > 0 {
 		return failure{}
 	}
 	return failures[[]string{"unavailable", "unavailable, yet stored", "fenced"}[p.IntN(3)]]

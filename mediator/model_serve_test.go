@@ -8,7 +8,7 @@ import (
 
 var (
 	serveSeed  = flag.Uint64("serve.seed", 1, "seed of the first history that is played against the server")
-	serveRuns  = flag.Int("serve.runs", 80, "histories that are played against the server")
+	serveRuns  = flag.Int("serve.runs", serveHistories, "histories that are played against the server")
 	serveSteps = flag.Int("serve.steps", 150, "steps of a history that is played against the server")
 )
 
@@ -35,7 +35,7 @@ func TestB38_ServerAgainstModel(t *testing.T) {
 			return
 		}
 	}
-	if *serveRuns >= 80 { // fewer need not come to everything
+	if *serveRuns >= serveHistories { // fewer need not come to everything
 		expectReached(t, reached)
 	}
 }

@@ -76,7 +76,7 @@ func New(store reflect.Store, config Config) (*Server, error) {
 	}
 	s := &Server{
 		store:       store,
-		verifiers:   newVerifiers(rand.Reader),
+		verifiers:   newVerifiers(rand.Reader, verifiersAhead),
 		chat:        chatproxy.New(config.Chat),
 		view:        privacy.NewView(config.Privacy),
 		pinger:      newPinger(config.PingInterval),

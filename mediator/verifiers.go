@@ -8,7 +8,7 @@ import (
 
 // verifiersAhead is how many key pairs are drawn ahead of the connections that need them: one for each of a small server's
 // devices, which come all at once when it starts.
-const verifiersAhead = 64
+var verifiersAhead = 64 // changed only by tests, which start many servers for few connections
 
 // verifiers are drawn ahead, each for one connection (B2). That takes a scalar multiplication, as long as the check of a
 // response, and a connection need not wait for it.
@@ -17,8 +17,8 @@ type verifiers struct {
 	ready  chan *d2m.Verifier
 }
 
-func newVerifiers(random io.Reader) *verifiers {
-	return &verifiers{random: random, ready: make(chan *d2m.Verifier, verifiersAhead)}
+func newVerifiers(random io.Reader, ahead int) *verifiers {
+	return &verifiers{random: random, ready: make(chan *d2m.Verifier, ahead)}
 }
 
 // fill draws until stop is closed, or until there is no randomness: then next says so.
