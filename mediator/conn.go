@@ -68,7 +68,6 @@ type conn struct {
 // run reads the connection until it ends. It is the reader.
 func (c *conn) run() {
 	ended := c.serve()
-	c.sendGathered() // is there still if what was behind it went to the writer, which closes
 	c.leave()
 	c.finish(ended)
 	c.part()
