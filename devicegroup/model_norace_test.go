@@ -3,4 +3,4 @@
 package devicegroup_test
 
 // normalSteps is how many steps the random histories have together if nothing is asked for.
-const normalSteps = 200_000
+const normalSteps = 100_000

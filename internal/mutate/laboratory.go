@@ -17,6 +17,9 @@ import (
 // modelTest is the test that is to catch most patches alone.
 const modelTest = "^TestModel$"
 
+// modelSteps is how many steps it has here: twice those that the tests have usually.
+const modelSteps = "-model.steps=200000"
+
 // laboratory is a copy of the repository.
 type laboratory struct {
 	dir     string
@@ -72,7 +75,7 @@ func (l *laboratory) try(ctx context.Context, p patch, o *outcome) (err error) {
 	if err := writeFiles(l.dir, changed); err != nil {
 		return err
 	}
-	if o.CaughtBy, err = l.test(ctx, "devicegroup", "-run", modelTest); err != nil || o.CaughtBy != "" {
+	if o.CaughtBy, err = l.test(ctx, "devicegroup", "-run", modelTest, modelSteps); err != nil || o.CaughtBy != "" {
 		o.Model = err == nil
 		return err
 	}
@@ -95,8 +98,8 @@ type event struct {
 
 // test runs tests of a package and returns the first that fails, or "".
 func (l *laboratory) test(ctx context.Context, name string, flags ...string) (caught string, err error) {
-	arguments := append([]string{"test", "-json", "-count=1", "-vet=off", "-timeout", l.timeout.String()}, flags...)
-	command := exec.CommandContext(ctx, "go", append(arguments, "./"+name)...)
+	arguments := append([]string{"test", "./" + name, "-json", "-count=1", "-vet=off", "-timeout", l.timeout.String()}, flags...)
+	command := exec.CommandContext(ctx, "go", arguments...)
 	command.Dir = l.dir
 	command.WaitDelay = time.Minute // for a test that outlives go test
 	var complaints bytes.Buffer
