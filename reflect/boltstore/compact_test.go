@@ -634,7 +634,7 @@ func TestCompactionEndsWithTheStore(t *testing.T) {
 func TestB17_YearOfChurnLeavesTheFileBounded(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir, Options{noSync: true})
-	const largest, size = 8, 256 << 10 // chunks, and bytes of each
+	const largest, size = 8, churnBytes // chunks, and bytes of each
 	chunk := reflect.NewChunk(testGroup(1), 0)
 	for len(chunk.Data) < size {
 		chunk.Append(reflect.Message{Envelope: make([]byte, 32<<10)})

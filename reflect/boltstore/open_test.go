@@ -214,7 +214,7 @@ func TestDamagedFile(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	opened, refused := 0, 0
-	for n := range 400 {
+	for n := range damagedFiles {
 		data := bytes.Clone(valid)
 		for range 1 + n%3 {
 			damage(data, random)

@@ -14,21 +14,22 @@ func TestCallbacksHoldUpNobody(t *testing.T) {
 	s := openIn(t, t.TempDir(), Options{noSync: true})
 	b := put(t, s, testGroup(1), 1)
 	put(t, s, testGroup(2), 2)
-	grow := func() {
+	epoch := claimOf(t, s, testGroup(3))
+	grow := func(by int) {
 		committed := make(chan struct{})
 		go func() {
 			defer close(committed)
-			for n := range 200 {
-				put(t, s, testGroup(3), n)
+			for range by {
+				commit(t, s, batchOf(testGroup(3), epoch, 5000)) // 30 kB
 			}
 		}()
 		<-committed
 	}
-	grow()
+	grow(10)
 	at := []reflect.Location{{Key: b.Key, Offset: 32, Size: uint32(len(b.Chunk)) - 32}}
 	err := s.Read(b.Group, b.Epoch, at, func(_ int, record []byte) error {
 		before := bytes.Clone(record)
-		grow()
+		grow(30)
 		if !bytes.Equal(before, record) || !bytes.Equal(before, b.Chunk[32:]) {
 			t.Error("the record has changed")
 		}
@@ -39,7 +40,7 @@ func TestCallbacksHoldUpNobody(t *testing.T) {
 	}
 	err = s.Groups(func(group d2m.GroupID, state []byte) error {
 		before := bytes.Clone(state)
-		grow()
+		grow(60)
 		if !bytes.Equal(before, state) {
 			t.Error("the state has changed")
 		}

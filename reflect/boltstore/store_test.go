@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"testing"
 
@@ -11,6 +12,9 @@ import (
 	"openmediator/reflect"
 	"openmediator/reflect/storetest"
 )
+
+// What the command line says of it comes later, and holds.
+func init() { flag.Set("rapid.checks", historyChecks) }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
