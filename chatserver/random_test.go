@@ -173,7 +173,7 @@ func (w *world) step() {
 // Over random histories each connection gets exactly what the rules say, in order, and at the end the queues hold what was
 // acked to a sender and not by its receiver.
 func TestRandomHistories(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(randomHistories) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inBubble(t, nil, func(t *testing.T, s *testServer) {
 				w := &world{t: t, s: s, random: rand.New(rand.NewPCG(seed, 0)), users: [2]user{s.a, s.b}}
