@@ -15,6 +15,7 @@ const (
 	floodSize   = 64 << 10 // and from one on which that is not enough
 
 	maxHeaderSize = 14 // of a frame
+	emptyPongSize = 6  // a header that has a mask, bytes
 	maskBit       = 0x80
 )
 
@@ -24,12 +25,13 @@ var (
 )
 
 // arrivals is the reading half of an outbox: what has been read from the socket, in large pieces when much arrives, and is
-// not taken yet. Two take it. Messages that have arrived whole, as one frame, are cut out by nextMessage; nearly all of a
-// busy connection are. All else (fragments, control frames, what violates RFC 6455, messages that are still arriving) the
-// WebSocket library reads, which takes some five times as long. It never gets more than the rest of the frame that it is
-// reading, so between two frames it holds nothing.
+// not taken yet. Two take it. Messages that have arrived whole, as one frame, are cut out by nextMessage, and so are pongs;
+// nearly all that arrives is of these. All else (fragments, other control frames, what violates RFC 6455, messages that are
+// still arriving) the WebSocket library reads, which takes some five times as long. It never gets more than the rest of the
+// frame that it is reading, so between two frames it holds nothing.
 type arrivals struct {
 	wait func() // is called before the socket is read; nil: nobody wants to know
+	pong func() // is called when a ping was answered
 
 	reading chan struct{} // holds a token while somebody reads: the library's Close does so, too
 	trickle [trickleSize]byte
@@ -71,17 +73,29 @@ func (o *outbox) Read(p []byte) (int, error) {
 func (o *outbox) nextMessage(limit int) *message {
 	o.reading <- struct{}{}
 	defer func() { <-o.reading }()
-	if o.taken > 0 || o.left > 0 || o.arrive() != nil {
-		return nil
+	for o.taken == 0 && o.left == 0 && o.arrive() == nil {
+		if size, end := o.messageAhead(limit); end > 0 {
+			m := getMessage()
+			m.data = appendUnmasked(m.data, o.ahead[size:end], o.ahead[size-4:size])
+			o.took(end)
+			return m
+		}
+		if !o.takePong() {
+			break
+		}
 	}
-	size, end := o.messageAhead(limit)
-	if end == 0 {
-		return nil
+	return nil
+}
+
+// takePong takes an answer to a ping of this side, which is as empty as that, if one has arrived whole. The library would
+// not return from it but wait for what comes next, for which it needs twice the stack: connections wait most of their life.
+func (o *outbox) takePong() bool {
+	if len(o.ahead) < emptyPongSize || o.ahead[0] != pongFrame || o.ahead[1] != maskBit {
+		return false
 	}
-	m := getMessage()
-	m.data = appendUnmasked(m.data, o.ahead[size:end], o.ahead[size-4:size])
-	o.took(end)
-	return m
+	o.took(emptyPongSize)
+	o.pong()
+	return true
 }
 
 // holdsMessage says whether nextMessage would return one without waiting.

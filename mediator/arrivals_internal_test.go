@@ -92,6 +92,31 @@ func readFrame(t *testing.T, o *outbox, size int, random *rand.Rand) []byte {
 	return got
 }
 
+// A pong is told, and the message behind it is the next one, however they arrive.
+func TestArrivalsPassOverPongs(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	pong, message := clientFrame(pongFrame, nil), clientFrame(binaryFrame, []byte("message"))
+	for pongs := range 300 {
+		told := 0
+		o := newOutbox(&pieces{rest: append(bytes.Repeat(pong, pongs), message...), random: random}, func() {})
+		o.pong = func() { told++ }
+		m := o.nextMessage(100)
+		for m == nil && told < pongs { // one that arrives in two pieces is the library's
+			if got := readFrame(t, o, len(pong), random); !bytes.Equal(got, pong) {
+				t.Fatalf("%d pongs: the library got %x after %d", pongs, got, told)
+			}
+			told++
+			m = o.nextMessage(100)
+		}
+		if told != pongs || m == nil && !bytes.Equal(readFrame(t, o, len(message), random), message) {
+			t.Errorf("%d pongs: %d were told", pongs, told)
+		}
+		if m != nil && string(m.data) != "message" {
+			t.Errorf("%d pongs: got the message %q", pongs, m.data)
+		}
+	}
+}
+
 // What is no plain message is the library's to judge.
 func TestArrivalsLeaveTheRestToTheLibrary(t *testing.T) {
 	plain := clientFrame(binaryFrame, []byte("frame"))
@@ -100,6 +125,10 @@ func TestArrivalsLeaveTheRestToTheLibrary(t *testing.T) {
 		"text":                          clientFrame(0x81, []byte("text")),
 		"ping":                          clientFrame(0x89, nil),
 		"close":                         clientFrame(closeFrame, nil),
+		"pong with a payload":           clientFrame(pongFrame, []byte{0}),
+		"all of a pong but one byte":    clientFrame(pongFrame, nil)[:emptyPongSize-1],
+		"unmasked pong":                 {pongFrame, 0, 0, 0, 0, 0},
+		"fragment of a pong":            clientFrame(pongFrame&^0x80, nil),
 		"first of fragments":            clientFrame(0x02, []byte("first")),
 		"reserved bit":                  clientFrame(0x40|binaryFrame, []byte("frame")),
 		"unmasked":                      unmasked,
@@ -114,6 +143,7 @@ func TestArrivalsLeaveTheRestToTheLibrary(t *testing.T) {
 		"nothing but the end of stream": nil,
 	} {
 		o := newOutbox(new(recorder), func() {})
+		o.pong = func() { t.Errorf("%s: taken as a pong", name) }
 		o.Conn.(*recorder).Buffer.Write(b)
 		if m := o.nextMessage(100); m != nil {
 			t.Errorf("%s: taken as the message %q", name, m.data)

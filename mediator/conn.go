@@ -86,25 +86,32 @@ func (c *conn) part() {
 
 // serve reads and handles messages until the connection ends, and returns why.
 func (c *conn) serve() error {
+	err := c.introduce()
+	for err == nil {
+		err = c.take()
+	}
+	return err
+}
+
+// introduce handles messages until the device is registered, for which it has not long.
+func (c *conn) introduce() error {
 	timeout := time.AfterFunc(c.server.config().HandshakeTimeout, c.handshakeTimeout)
 	defer timeout.Stop()
-	if err := c.greet(); err != nil {
-		return err
+	err := c.greet()
+	for err == nil && c.member == nil {
+		err = c.take()
 	}
-	for {
-		message, err := c.read()
-		if err == nil {
-			stranger := c.member == nil
-			err = c.handle(message)
-			if stranger && c.member != nil {
-				timeout.Stop()
-			}
-		}
-		putMessage(message)
-		if err != nil {
-			return err
-		}
+	return err
+}
+
+// take reads a message and handles it. An error ends the connection.
+func (c *conn) take() error {
+	m, err := c.read()
+	if err == nil {
+		err = c.handle(m)
 	}
+	putMessage(m)
+	return err
 }
 
 // greet sends ServerHello (B2).

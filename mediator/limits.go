@@ -253,6 +253,7 @@ func (g *guest) move(n int) {
 func (g *guest) stopCut() {
 	if g.cut != nil {
 		g.cut.Stop()
+		g.cut = nil
 	}
 }
 

@@ -14,16 +14,13 @@ import (
 type unfinished struct {
 	conn    *conn
 	timeout time.Duration
-	timer   *time.Timer
-	count   atomic.Uint32 // of beginnings and ends: odd while a message arrives
-	waiting atomic.Bool   // the timer is set
+	count   atomic.Uint32              // of beginnings and ends: odd while a message arrives
+	timer   atomic.Pointer[time.Timer] // of the message that is waited for; or nil
 }
 
 // watch makes u ready for the first begin.
 func (u *unfinished) watch(c *conn) {
 	u.conn, u.timeout = c, c.server.config().MessageTimeout
-	u.timer = time.AfterFunc(u.timeout, func() { u.overdue(u.count.Load()) })
-	u.timer.Stop()
 	c.out.wait = u.wait
 }
 
@@ -32,16 +29,16 @@ func (u *unfinished) begin() { u.count.Add(1) }
 
 // wait notes that nothing more is there for the time being.
 func (u *unfinished) wait() {
-	if u.count.Load()%2 == 1 && !u.waiting.Swap(true) {
-		u.timer.Reset(u.timeout)
+	if count := u.count.Load(); count%2 == 1 && u.timer.Load() == nil {
+		u.timer.Store(time.AfterFunc(u.timeout, func() { u.overdue(count) }))
 	}
 }
 
 // end notes that the message has arrived whole, or that it never will.
 func (u *unfinished) end() {
 	u.count.Add(1)
-	if u.waiting.Swap(false) {
-		u.timer.Stop()
+	if timer := u.timer.Swap(nil); timer != nil {
+		timer.Stop()
 	}
 }
 
@@ -49,7 +46,7 @@ func (u *unfinished) end() {
 // has time.
 func (u *unfinished) overdue(count uint32) {
 	switch {
-	case count%2 == 0 || u.count.Load() != count:
+	case u.count.Load() != count:
 	case u.conn.out.full():
 		time.AfterFunc(u.timeout, func() { u.overdue(count) })
 	default:

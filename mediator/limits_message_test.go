@@ -73,6 +73,11 @@ func TestB44_MessagesInTime(t *testing.T) {
 		if over, code, _ := in.ended(); over {
 			t.Errorf("closed with %d for resting", code)
 		}
+		w.frame(opBinary, d2m.GetDevicesInfo{}.Append(nil))
+		time.Sleep(70 * time.Second)
+		if _, code, _ := in.ended(); code != d2m.CloseIdle {
+			t.Errorf("after the sixth message, which never ends: closed with %d, want 4013", code)
+		}
 	})
 }
 

@@ -11,12 +11,13 @@ import (
 
 const (
 	readBufferSize  = 16        // of the library, bytes: it has its own because it must
-	writeBufferSize = 256       // holds a control frame whole, so that frames never mix
+	writeBufferSize = 128       // holds a control frame whole, so that frames never mix
 	keptSize        = 128 << 10 // of a buffer that is used again
 
 	// The first byte of a frame.
 	binaryFrame = 0x82
 	closeFrame  = 0x88
+	pongFrame   = 0x8a
 
 	// Above as much the connection is not read. Before the registration nothing is answered but pings.
 	maxUnflushed        = 128 << 10

@@ -215,6 +215,7 @@ func (s *Server) upgrade(guest *guest, url d2m.ClientURLInfo, w http.ResponseWri
 	}
 	ws.SetReadLimit(-1) // readFrom has its own, which can answer 4010
 	c.ws, c.out, c.link = ws, u.out, linkOf(u.out.Conn)
+	c.out.pong = c.pong
 	if c.link != nil {
 		c.link.request.end()
 	}
