@@ -12,26 +12,40 @@ const sectorSize = 512
 
 // disk is what is durable at some moment, and what may be besides.
 type disk struct {
-	names       map[string]int // file of each name
-	directories map[string]bool
+	names       map[place]int // file or directory of each name
+	directories map[int]bool  // all there ever were
 	files       map[int][]byte
 	pending     []change // in the order in which they were made
+}
+
+// place is a name in a directory.
+type place struct {
+	directory int
+	name      string
 }
 
 // change is a part of an operation that gets to the disk by itself.
 type change struct {
 	operation
-	index int  // of the operation
-	lost  bool // no sync makes it durable any more
+	index      int  // of the operation
+	lost       bool // no sync makes it durable any more
+	left, came bool // of a rename: the directory was synced that it leads from, and that it leads to
 }
 
+// from and toPlace return the places of a change of names.
+func (c *change) from() place    { return place{c.in, path.Base(c.name)} }
+func (c *change) toPlace() place { return place{c.into, path.Base(c.to)} }
+
 func newDisk() *disk {
-	return &disk{names: make(map[string]int), directories: map[string]bool{".": true}, files: make(map[int][]byte)}
+	return &disk{names: make(map[place]int), directories: map[int]bool{rootDirectory: true}, files: make(map[int][]byte)}
 }
 
 // begin adds what an operation changes, if it is no sync.
 func (d *disk) begin(index int, o *operation) {
 	c := change{operation: *o, index: index, lost: o.end == never && o.kind == write}
+	if o.kind == makeDirectory {
+		d.directories[o.file] = true
+	}
 	if o.kind != write {
 		if o.kind != syncFile && o.kind != syncDirectory {
 			d.pending = append(d.pending, c)
@@ -78,8 +92,8 @@ func (d *disk) synced(o *operation) {
 			c.lost = true
 			left = append(left, c)
 		default:
-			left = slices.DeleteFunc(left, func(older change) bool { // the sector has this in it
-				if !older.overlaps(&c) {
+			left = slices.DeleteFunc(left, func(older change) bool { // the sector, or the name, has this in it
+				if !older.overlaps(&c) && !c.isOn(&older) {
 					return false
 				}
 				d.apply(&older)
@@ -91,13 +105,26 @@ func (d *disk) synced(o *operation) {
 	d.pending = left
 }
 
+// isOn says whether a change of names is made on top of an earlier one.
+func (c *change) isOn(earlier *change) bool {
+	return c.changesNames() && earlier.changesNames() && (c.file == earlier.file || slices.ContainsFunc(c.places(), func(p place) bool {
+		return slices.Contains(earlier.places(), p)
+	}))
+}
+
 // coveredBy says whether the change had been made when the sync began that is to make it durable.
 func (c *change) coveredBy(sync *operation) bool {
 	switch {
 	case c.end >= sync.begin && !c.lost:
 		return false
+	case c.changesNames() && sync.kind != syncDirectory || sync.failed && c.kind == rename:
+		return false
+	case c.kind == rename:
+		c.left = c.left || sync.file == c.in
+		c.came = c.came || sync.file == c.into
+		return c.left && c.came
 	case c.changesNames():
-		return sync.kind == syncDirectory && path.Dir(c.name) == sync.name
+		return sync.file == c.in
 	}
 	return sync.kind == syncFile && c.file == sync.file
 }
@@ -110,30 +137,36 @@ func (c *change) changesNames() bool {
 	return false
 }
 
-// follows says whether the change cannot be there without an earlier one.
+// follows says whether the change cannot be there without an earlier one: one that it is made on, that makes a directory it
+// needs, or that empties one it removes.
 func (c *change) follows(earlier *change) bool {
 	if !c.changesNames() || !earlier.changesNames() {
 		return false
 	}
-	if earlier.kind == makeDirectory {
-		return path.Dir(c.name) == earlier.name
+	isIn := func(p place) bool { return p.directory == earlier.file }
+	isBelow := func(p place) bool { return p.directory == c.file }
+	return c.isOn(earlier) || earlier.kind == makeDirectory && slices.ContainsFunc(c.places(), isIn) ||
+		c.kind == unlink && slices.ContainsFunc(earlier.places(), isBelow)
+}
+
+// places are the names that a change is about.
+func (c *change) places() []place {
+	if c.kind == rename {
+		return []place{c.from(), c.toPlace()}
 	}
-	return c.name == earlier.name || c.name == earlier.to || c.to != "" && (c.to == earlier.name || c.to == earlier.to) ||
-		c.kind != makeDirectory && c.file == earlier.file
+	return []place{c.from()}
 }
 
 // apply makes a change durable.
 func (d *disk) apply(c *change) {
 	switch c.kind {
-	case create:
-		d.names[c.name] = c.file
-	case makeDirectory:
-		d.directories[c.name] = true
+	case create, makeDirectory:
+		d.names[c.from()] = c.file
 	case unlink:
-		delete(d.names, c.name)
+		delete(d.names, c.from())
 	case rename:
-		delete(d.names, c.name)
-		d.names[c.to] = c.file
+		delete(d.names, c.from())
+		d.names[c.toPlace()] = c.file
 	default:
 		d.files[c.file] = c.change(d.files[c.file])
 	}
@@ -168,29 +201,48 @@ type image struct {
 
 // image returns what is there if of what may be, exactly that is which kept says.
 func (d *disk) image(kept []bool) image {
-	left := &disk{names: maps.Clone(d.names), directories: maps.Clone(d.directories), files: make(map[int][]byte)}
+	left := &disk{names: maps.Clone(d.names), directories: d.directories, files: make(map[int][]byte)}
 	for i := range d.pending {
 		if c := &d.pending[i]; kept[i] && c.changesNames() {
 			left.apply(c)
 		}
 	}
-	for name, file := range left.names {
-		if left.directories[path.Dir(name)] {
-			left.files[file] = slices.Clone(d.files[file])
-		}
+	paths := left.paths()
+	for file := range paths {
+		left.files[file] = slices.Clone(d.files[file])
 	}
 	for i := range d.pending {
 		if c := &d.pending[i]; kept[i] && !c.changesNames() {
-			if _, named := left.files[c.file]; named {
+			if _, named := paths[c.file]; named {
 				left.apply(c)
 			}
 		}
 	}
-	i := image{directories: slices.Sorted(maps.Keys(left.directories)), files: make(map[string][]byte)}
-	for name, file := range left.names {
-		if content, there := left.files[file]; there {
-			i.files[name] = content
+	i := image{files: make(map[string][]byte)}
+	for number, name := range paths {
+		if !d.directories[number] {
+			i.files[name] = left.files[number]
+		} else if number != rootDirectory {
+			i.directories = append(i.directories, name)
 		}
 	}
+	slices.Sort(i.directories)
 	return i
+}
+
+// paths returns the files and directories that have a name, in directories that have one.
+func (d *disk) paths() map[int]string {
+	in := make(map[int][]place)
+	for at := range d.names {
+		in[at.directory] = append(in[at.directory], at)
+	}
+	paths := map[int]string{rootDirectory: "."}
+	for open := []int{rootDirectory}; len(open) > 0; open = open[1:] {
+		for _, at := range in[open[0]] {
+			number := d.names[at]
+			paths[number] = path.Join(paths[open[0]], at.name)
+			open = append(open, number)
+		}
+	}
+	return paths
 }

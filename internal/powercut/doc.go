@@ -16,7 +16,8 @@
 //   - A change of size is there or not. Data behind the end that is there makes the file longer, with zeros before it.
 //   - A name that was made, moved or removed is so only after a sync of its directory. Before that it may be or not, and
 //     changes of different names get there in any order; those of one name, or of one file, keep theirs. The sync of a
-//     file says nothing of its name.
+//     file says nothing of its name. A move from one directory to another takes place as a whole, and for good when both
+//     have been synced.
 //   - What a sync covered that has failed is never made durable by a later one. The same holds for a write in which the
 //     process was killed, for nobody knows whether it took place.
 //
@@ -31,6 +32,9 @@
 // back, and bodies of up to 64 KiB. The command in driver carries it out, says when each commit begins and is
 // acknowledged, and compacts meanwhile. [Plan.Check] opens what a cut has left and compares all of it: what was
 // acknowledged is there, deletions included, what was begun is there wholly or not at all, and nothing else.
+//
+// The real server is recorded likewise, and so is `mediator restore`, of which a cut may leave what was there or what the backup
+// holds, or a directory that no server starts on and another restore puts right.
 //
 //	make powercut                                                      for ten minutes
 //	make powercut MINUTES=60 SEED=17                                   for longer, another plan

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -30,13 +32,15 @@ func (k kind) String() string {
 	return [...]string{"create", "mkdir", "unlink", "rename", "write", "resize", "write", "sync", "sync of directory"}[k]
 }
 
-// operation is what a process did to one of the recorded files. Files are numbered in the order of their creation.
+// operation is what a process did to one of the recorded files. Files and directories are numbered in the order of their
+// creation, behind the root.
 type operation struct {
 	kind       kind
 	begin, end int // lines of the trace; end is never if the process was killed in it
 	failed     bool
 	name, to   string // path below the root; to is a rename's
-	file       int
+	in, into   int    // the directories that these are in
+	file       int    // or directory
 	offset     int64
 	data       []byte // of a write
 	size       int64  // of a resize
@@ -57,25 +61,29 @@ type Recording struct {
 	lines      int
 	operations []operation
 
-	names       map[string]int // of files, as the process sees them
-	directories map[string]bool
-	files       int
+	names       map[string]int // of files, by path, as the process sees them
+	directories map[string]int // likewise
+	last        int            // number given
 	descriptors map[int64]target
 }
+
+// rootDirectory is the number of the directory that is recorded.
+const rootDirectory = 0
 
 // errInterrupted says that the process was killed within a call that changes names. Nobody can tell whether it has.
 var errInterrupted = errors.New("killed within a call that changes names")
 
 // target is what a descriptor has open: a file, or a directory.
 type target struct {
-	file      int
-	directory string
-	isFile    bool
+	file   int
+	path   string // of a directory
+	isFile bool
+	added  int64 // bytes written where the one before ended; -1: nobody knows where that is
 }
 
 // NewRecording returns an empty recording of what happens below root, an absolute path.
 func NewRecording(root string) *Recording {
-	return &Recording{root: filepath.Clean(root), names: make(map[string]int), directories: map[string]bool{".": true}}
+	return &Recording{root: filepath.Clean(root), names: make(map[string]int), directories: map[string]int{".": rootDirectory}}
 }
 
 // Operations returns how many there are, syncs included.
@@ -134,7 +142,15 @@ func (r *Recording) below(c *call, name int) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
-	full := filepath.Clean(string(b)) // a recorded process is given absolute paths, and makes no others of them
+	full := filepath.Clean(string(b)) // a recorded process is given absolute paths
+	if !filepath.IsAbs(full) {
+		descriptor, err := strconv.ParseInt(c.arguments[name-1], 0, 64)
+		t, ours := r.descriptors[descriptor]
+		if err != nil || !ours {
+			return "", false, nil
+		}
+		full = filepath.Join(r.root, t.path, full)
+	}
 	if full == r.root {
 		return ".", true, nil
 	}
@@ -150,30 +166,37 @@ func (r *Recording) open(c *call) error {
 	if c.end == never {
 		return fmt.Errorf("%w: openat of %s", errInterrupted, name)
 	}
-	if r.directories[name] || isControl(name) {
-		r.descriptors[c.result] = target{directory: name}
+	if number, known := r.directories[name]; known || isControl(name) {
+		r.descriptors[c.result] = target{file: number, path: name}
 		return nil
 	}
-	file, known := r.names[name]
+	t := target{file: r.names[name], isFile: true, added: -1}
+	_, known := r.names[name]
 	flags := strings.Split(c.arguments[2], "|")
 	switch {
 	case !known && !slices.Contains(flags, "O_CREAT"):
 		return fmt.Errorf("opened %s, which nobody has made", name)
 	case !known:
-		file = r.files
-		r.files++
-		r.names[name] = file
-		r.note(c, operation{kind: create, name: name, file: file})
+		t.file, t.added = r.number(), 0
+		r.names[name] = t.file
+		r.note(c, operation{kind: create, name: name, file: t.file})
 	case slices.Contains(flags, "O_TRUNC"):
-		r.note(c, operation{kind: resize, file: file})
+		r.note(c, operation{kind: resize, file: t.file})
 	}
-	r.descriptors[c.result] = target{file: file, isFile: true}
+	r.descriptors[c.result] = t
 	return nil
+}
+
+// number returns that of a new file or directory.
+func (r *Recording) number() int {
+	r.last++
+	return r.last
 }
 
 // note adds an operation.
 func (r *Recording) note(c *call, o operation) {
 	o.begin, o.end, o.failed = c.begin, c.end, c.failed
+	o.in, o.into = r.directories[path.Dir(o.name)], r.directories[path.Dir(o.to)]
 	r.operations = append(r.operations, o)
 }
 
@@ -192,32 +215,55 @@ func (r *Recording) changeNames(c *call) error {
 	if c.name == "renameat" {
 		to, toOurs, err = r.below(c, 3)
 	}
-	file, known := r.names[name]
 	switch {
 	case err != nil:
 		return err
-	case ours != toOurs || ours && to != "" && path.Dir(name) != path.Dir(to):
+	case ours != toOurs:
 		return fmt.Errorf("%s from one directory to another", c.name)
-	case !ours, c.name == "unlinkat" && !known && c.end == never: // there was nothing to remove
+	case !ours, c.name == "unlinkat" && !r.isThere(name) && c.end == never: // there was nothing to remove
 		return nil
 	case c.end == never:
 		return fmt.Errorf("%w: %s of %s", errInterrupted, c.name, name)
 	case c.name == "mkdirat":
-		r.directories[name] = true
-		r.note(c, operation{kind: makeDirectory, name: name})
+		r.directories[name] = r.number()
+		r.note(c, operation{kind: makeDirectory, name: name, file: r.last})
 		return nil
-	}
-	if !known {
+	case !r.isThere(name):
 		return fmt.Errorf("%s of %s, which nobody has made", c.name, name)
-	}
-	delete(r.names, name)
-	if c.name == "unlinkat" {
-		r.note(c, operation{kind: unlink, name: name, file: file})
+	case c.name == "unlinkat":
+		r.note(c, operation{kind: unlink, name: name, file: r.at(name)})
+		delete(r.names, name)
+		delete(r.directories, name)
 		return nil
 	}
-	r.names[to] = file
-	r.note(c, operation{kind: rename, name: name, to: to, file: file})
+	r.note(c, operation{kind: rename, name: name, to: to, file: r.at(name)})
+	moveBelow(r.names, name, to)
+	moveBelow(r.directories, name, to)
 	return nil
+}
+
+// at returns the file or directory with a path.
+func (r *Recording) at(name string) int {
+	if directory, known := r.directories[name]; known {
+		return directory
+	}
+	return r.names[name]
+}
+
+func (r *Recording) isThere(name string) bool {
+	_, directory := r.directories[name]
+	_, file := r.names[name]
+	return directory || file
+}
+
+// moveBelow gives what has a path, or one below it, another one.
+func moveBelow(names map[string]int, from, to string) {
+	for name, number := range maps.Clone(names) {
+		if rest, found := strings.CutPrefix(name+"/", from+"/"); found {
+			delete(names, name)
+			names[path.Join(to, rest)] = number
+		}
+	}
 }
 
 // mapped refuses a map by which a recorded file could be written to.
@@ -249,13 +295,15 @@ func (r *Recording) access(c *call, keep func(Output) bool) error {
 		if t.isFile {
 			r.note(c, operation{kind: syncFile, file: t.file})
 		} else {
-			r.note(c, operation{kind: syncDirectory, name: t.directory})
+			r.note(c, operation{kind: syncDirectory, name: t.path, file: t.file})
 		}
 		return nil
-	case !t.isFile || c.name == "write":
+	case !t.isFile || c.name == "write" && t.added < 0:
 		return r.refuse(c)
 	case c.failed:
 		return nil
+	case c.name == "write":
+		return r.appended(c, descriptor, t)
 	case c.name == "ftruncate":
 		size, err := c.number(1)
 		r.note(c, operation{kind: resize, file: t.file, size: size})
@@ -278,6 +326,21 @@ func (r *Recording) written(c *call, file int) error {
 		data = data[:c.result]
 	}
 	r.note(c, operation{kind: write, file: file, offset: offset, data: data})
+	return nil
+}
+
+// appended notes a write behind the one before, in a file that this descriptor has made.
+func (r *Recording) appended(c *call, descriptor int64, t target) error {
+	data, err := c.bytes(1)
+	if err != nil {
+		return err
+	}
+	if c.end != never {
+		data = data[:c.result]
+	}
+	r.note(c, operation{kind: write, file: t.file, offset: t.added, data: data})
+	t.added += int64(len(data))
+	r.descriptors[descriptor] = t
 	return nil
 }
 

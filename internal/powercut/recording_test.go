@@ -11,7 +11,7 @@ import (
 func TestRecording_Refuses(t *testing.T) {
 	for name, s := range map[string]*script{
 		"shared map":       named().line("mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 3, 0) = 0x7f0000000000"),
-		"write":            named().line("write(3, %s, 1) = 1", escape("a")),
+		"write":            named().line("openat(AT_FDCWD, %s, O_RDWR) = 5", escape("/r/x")).line("write(5, %s, 1) = 1", escape("a")),
 		"fallocate":        named().line("fallocate(3, 0, 0, 4096) = 0"),
 		"copy":             named().line("copy_file_range(9, NULL, 3, NULL, 100, 0) = 100"),
 		"truncate":         named().line("truncate(%s, 0) = 0", escape("/r/x")),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -51,6 +52,17 @@ func (s *script) rename(from, to string) *script {
 	return s.line("renameat(AT_FDCWD, %s, AT_FDCWD, %s) = 0", escape("/r/"+from), escape("/r/"+to))
 }
 
+func (s *script) mkdir(name string) *script {
+	return s.line("mkdirat(AT_FDCWD, %s, 0700) = 0", escape("/r/"+name))
+}
+
+func (s *script) open(name string, descriptor int) *script {
+	return s.line("openat(AT_FDCWD, %s, O_RDONLY|O_CLOEXEC) = %d", escape("/r/"+name), descriptor)
+}
+
+// inDirectory is named with a directory d, descriptor 6, both durable.
+func inDirectory() *script { return named().mkdir("d").sync(4).open("d", 6) }
+
 func (s *script) unlink(name string) *script {
 	return s.line("unlinkat(AT_FDCWD, %s, 0) = 0", escape("/r/"+name))
 }
@@ -87,16 +99,16 @@ func left(t *testing.T, scripts ...*script) []string {
 // look describes a directory: each file with runs of the same byte shortened.
 func look(t *testing.T, root string) string {
 	t.Helper()
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var files []string
-	for _, e := range entries {
-		content, err := os.ReadFile(filepath.Join(root, e.Name()))
-		if err != nil {
-			t.Fatal(err)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		name := strings.TrimPrefix(path, root+"/")
+		if err != nil || path == root || entry.IsDir() {
+			if path != root {
+				files = append(files, name+"/")
+			}
+			return err
 		}
+		content, err := os.ReadFile(path)
 		var runs []string
 		for len(content) > 0 {
 			rest := strings.TrimLeft(string(content), string(content[:1]))
@@ -107,7 +119,11 @@ func look(t *testing.T, root string) string {
 			runs = append(runs, fmt.Sprint(len(content)-len(rest), letter))
 			content = []byte(rest)
 		}
-		files = append(files, e.Name()+"="+strings.Join(runs, "+"))
+		files = append(files, name+"="+strings.Join(runs, "+"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return strings.Join(files, " ")
 }
@@ -174,6 +190,27 @@ func TestReplay_WhatACutLeaves(t *testing.T) {
 		{"a rename that is synced", []*script{named().create("y", 5).rename("y", "x").sync(4)}, []string{"x="}},
 		{"different names in any order", []*script{named().create("y", 5).unlink("x")}, []string{"x=", "", "x= y=", "y="}},
 		{"a file that is gone and one of the same name", []*script{named().unlink("x").create("x", 5).write(5, "a", 0)}, []string{"x=", "", "x=1a", "x=10"}},
+		{"what is in a directory is not there without it", []*script{new(script).mkdir("d").create("d/y", 5).open("d", 6).sync(6)}, []string{"", "d/ d/y="}},
+		{
+			"a move to another directory is durable when both are synced",
+			[]*script{inDirectory().rename("x", "d/x").sync(6)}, []string{"d/ x=", "d/ d/x="},
+		},
+		{"and then it is", []*script{inDirectory().rename("x", "d/x").sync(4).sync(6)}, []string{"d/ d/x="}},
+		{
+			"a directory takes with it what is in it",
+			[]*script{inDirectory().create("d/y", 5).sync(6).rename("d", "e").create("e/z", 7)},
+			[]string{"d/ d/y= x=", "d/ d/y= d/z= x=", "e/ e/y= x=", "e/ e/y= e/z= x="},
+		},
+		{
+			"a directory is removed when nothing is in it",
+			[]*script{inDirectory().create("d/y", 5).sync(6).line("unlinkat(6, %s, 0) = 0", escape("y")).
+				line("unlinkat(AT_FDCWD, %s, AT_REMOVEDIR) = 0", escape("/r/d"))},
+			[]string{"d/ d/y= x=", "d/ x=", "x="},
+		},
+		{
+			"what is written one after the other", []*script{named().line("write(3, %s, 1) = 1", escape("a")).line("write(3, %s, 1) = 1", escape("b")).sync(3)},
+			[]string{"x=1a+1b"},
+		},
 		{
 			"a process that was killed in a write",
 			[]*script{
@@ -251,7 +288,7 @@ func TestReplay_FailureIsExplained(t *testing.T) {
 		}
 		return nil
 	})
-	if !errors.Is(err, lost) || !strings.Contains(err.Error(), "line 5, selection 0 of seed 5") || !strings.Contains(err.Error(), "line 3: write file 0 at 0: not there") {
+	if !errors.Is(err, lost) || !strings.Contains(err.Error(), "line 5, selection 0 of seed 5") || !strings.Contains(err.Error(), "line 3: write file 1 at 0: not there") {
 		t.Errorf("error %v", err)
 	}
 	ended, cancel := context.WithCancelCause(t.Context())
