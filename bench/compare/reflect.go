@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"openmediator/bench/compare/load"
+	"openmediator/bench/compare/process"
 )
 
 // reflectWork is one way of reflecting, for a row.
@@ -29,13 +30,19 @@ func (w reflectWork) workload(o options) load.Workload {
 	}
 }
 
-func reflectFigures(r load.Result) figures {
-	return figures{
-		rate.key:       r.Rate(),
-		cpu.key:        r.Per100k(r.CPU),
-		loadCPU:        r.Per100k(r.LoadCPU),
-		ackLatency.key: float64(r.Latency.Quantile(0.5)) / float64(time.Microsecond),
+// reflectThrough lets devices do the work with a server that has been started for it, and stops the server.
+func reflectThrough(r run, server *process.Server, work load.Workload, broker load.Broker) (figures, error) {
+	defer server.Stop()
+	result, err := work.Run(r, broker, server.CPU)
+	if err != nil {
+		return nil, err
 	}
+	return figures{
+		rate.key:       result.Rate(),
+		cpu.key:        result.Per100k(result.CPU),
+		loadCPU:        result.Per100k(result.LoadCPU),
+		ackLatency.key: float64(result.Latency.Quantile(0.5)) / float64(time.Microsecond),
+	}, nil
 }
 
 // reflectRows are the rows in which one device sends and two receive.

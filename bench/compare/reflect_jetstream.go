@@ -32,13 +32,7 @@ func jetstreamReflect(w reflectWork, peer string) func(run) (figures, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer server.Stop()
 		work := w.workload(r.options)
-		broker := &jetstream.Broker{Address: address, Size: work.Size, SingleAcks: work.SingleAcks}
-		result, err := work.Run(r, broker, server.CPU)
-		if err != nil {
-			return nil, err
-		}
-		return reflectFigures(result), nil
+		return reflectThrough(r, server, work, &jetstream.Broker{Address: address, Size: work.Size, SingleAcks: work.SingleAcks})
 	}
 }

@@ -33,13 +33,7 @@ func mosquittoReflect(w reflectWork, d mosquitto.Durability) func(run) (figures,
 		if err != nil {
 			return nil, err
 		}
-		defer server.Stop()
 		work := w.workload(r.options)
-		broker := &mosquitto.Broker{Address: address, Size: work.Size, SingleAcks: work.SingleAcks}
-		result, err := work.Run(r, broker, server.CPU)
-		if err != nil {
-			return nil, err
-		}
-		return reflectFigures(result), nil
+		return reflectThrough(r, server, work, &mosquitto.Broker{Address: address, Size: work.Size, SingleAcks: work.SingleAcks})
 	}
 }

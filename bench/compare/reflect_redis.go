@@ -38,13 +38,7 @@ func redisReflect(w reflectWork, d redis.Durability, m redis.Mapping) func(run) 
 		if err != nil {
 			return nil, err
 		}
-		defer server.Stop()
 		work := w.workload(r.options)
-		broker := &redis.Broker{Address: address, Mapping: m, Size: work.Size, SingleAcks: work.SingleAcks}
-		result, err := work.Run(r, broker, server.CPU)
-		if err != nil {
-			return nil, err
-		}
-		return reflectFigures(result), nil
+		return reflectThrough(r, server, work, &redis.Broker{Address: address, Mapping: m, Size: work.Size, SingleAcks: work.SingleAcks})
 	}
 }

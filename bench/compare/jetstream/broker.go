@@ -44,19 +44,23 @@ func (b *Broker) Receiver(group, device int) (load.Receiver, error) {
 			"durable_name": durable, "deliver_subject": deliver, "deliver_policy": "all", "ack_policy": "explicit",
 		},
 	})
-	return &receiver{conn: c, single: b.SingleAcks}, err
+	return &receiver{conn: c, acks: load.AckWriter{W: c, Single: b.SingleAcks}}, err
 }
 
 type receiver struct {
 	*conn
-	single bool
-	order  load.Order
-	out    []byte
+	order load.Order
+	acks  load.AckWriter
 }
+
+// What comes before and after the subject of an acknowledgement.
+var (
+	ackHead = []byte("PUB ")
+	ackTail = []byte(" 0\r\n\r\n")
+)
 
 // Receive reads all that has come and acknowledges it.
 func (r *receiver) Receive() (n int, err error) {
-	r.out = r.out[:0]
 	for n == 0 || r.r.Buffered() > 0 {
 		m, ok, err := r.read()
 		if err != nil {
@@ -69,25 +73,11 @@ func (r *receiver) Receive() (n int, err error) {
 			return n, err
 		}
 		n++
-		r.out = append(r.out, "PUB "...)
-		r.out = append(r.out, m.reply...)
-		r.out = append(r.out, " 0\r\n\r\n"...)
-		if r.single {
-			if err := r.flush(); err != nil {
-				return n, err
-			}
+		if err := r.acks.Add(ackHead, m.reply, ackTail); err != nil {
+			return n, err
 		}
 	}
-	return n, r.flush()
-}
-
-func (r *receiver) flush() error {
-	if len(r.out) == 0 {
-		return nil
-	}
-	_, err := r.Write(r.out)
-	r.out = r.out[:0]
-	return err
+	return n, r.acks.Flush()
 }
 
 // Sender connects the device of a group that sends.

@@ -36,8 +36,12 @@ func dial(address string) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: raw, r: bufio.NewReaderSize(raw, bufferSize)}
-	if line, err := c.line(); err != nil || !bytes.HasPrefix(line, []byte("INFO ")) {
-		return nil, fmt.Errorf("nats: begins with %q, want INFO: %w", line, err)
+	line, err := c.line()
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.HasPrefix(line, []byte("INFO ")) {
+		return nil, fmt.Errorf("nats: begins with %q, want INFO", line)
 	}
 	_, err = io.WriteString(c, `CONNECT {"verbose":false,"pedantic":false,"headers":false,"protocol":1,"lang":"go"}`+"\r\n")
 	return c, err

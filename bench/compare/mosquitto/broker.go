@@ -68,19 +68,20 @@ func (b *Broker) Receiver(group, device int) (load.Receiver, error) {
 	if err := c.subscribe(topic(group)); err != nil {
 		return nil, err
 	}
-	return &receiver{conn: c, single: b.SingleAcks}, nil
+	return &receiver{conn: c, acks: load.AckWriter{W: c, Single: b.SingleAcks}}, nil
 }
 
 type receiver struct {
 	*conn
-	single bool
-	order  load.Order
-	out    []byte
+	order load.Order
+	acks  load.AckWriter
 }
+
+// pubackHead comes before the identifier of the packet that is acknowledged.
+var pubackHead = []byte{puback, 2}
 
 // Receive reads all that has come and writes the PUBACKs.
 func (r *receiver) Receive() (n int, err error) {
-	r.out = r.out[:0]
 	for n == 0 || r.r.Buffered() > 0 {
 		packet, err := r.packet(publishQoS1)
 		if err != nil {
@@ -94,22 +95,9 @@ func (r *receiver) Receive() (n int, err error) {
 			return n, err
 		}
 		n++
-		r.out = append(r.out, puback, 2)
-		r.out = append(r.out, identifier...)
-		if r.single {
-			if err := r.flush(); err != nil {
-				return n, err
-			}
+		if err := r.acks.Add(pubackHead, identifier); err != nil {
+			return n, err
 		}
 	}
-	return n, r.flush()
-}
-
-func (r *receiver) flush() error {
-	if len(r.out) == 0 {
-		return nil
-	}
-	_, err := r.Write(r.out)
-	r.out = r.out[:0]
-	return err
+	return n, r.acks.Flush()
 }
