@@ -10,13 +10,6 @@ import (
 	"openmediator/internal/listen"
 )
 
-const (
-	empties = 200_000 // that a test sends
-
-	// emptyGrowth is how many bytes of memory they may cost, the sender's own included.
-	emptyGrowth = 8 << 20
-)
-
 // emptyFlood is something that holds nothing, sent again and again.
 type emptyFlood struct {
 	name        string

@@ -20,7 +20,7 @@ import (
 //   - others of the group are acknowledged what they reflect, and a group of its own is served as before;
 //   - neither a connection nor a goroutine is left when all is over: a bubble of fake time fails if it is not empty.
 func FuzzServer(f *testing.F) {
-	for _, script := range seeds() {
+	for _, script := range someSeeds() {
 		f.Add(script)
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
@@ -172,7 +172,7 @@ func (p *player) takeMessage(payload []byte) error {
 // The seeds begin everywhere.
 func TestSeedsBeginEverywhere(t *testing.T) {
 	var places []byte
-	for _, script := range seeds() {
+	for _, script := range someSeeds() {
 		places = append(places, script[0])
 	}
 	slices.Sort(places)

@@ -7,6 +7,18 @@ import (
 	"testing/synctest"
 )
 
+// What is tried if there is time; size_test.go has the rest.
+const (
+	// whole says that each case is tried in every state, and each script played.
+	whole = true
+
+	// empties is how many frames or messages a test sends that hold nothing.
+	empties = 200_000
+
+	// emptyGrowth is how many bytes of memory they may cost, the sender's own included.
+	emptyGrowth = 8 << 20
+)
+
 // TestOverTLSAttack is what takes longer of TestOverTLS.
 func TestOverTLSAttack(t *testing.T) { attackAgain(t) }
 
@@ -22,6 +34,7 @@ func TestInvitedAttack(t *testing.T) {
 func attackAgain(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"chopped anywhere": TestB40_ChoppedAnywhere,
+		"cut anywhere":     TestB44_CutAnywhere,
 		"lengths":          TestB40_RFC6455_Lengths,
 		"close codes":      TestB40_B45_RFC6455_CloseCodes,
 		"pings":            TestB40_RFC6455_Pings,

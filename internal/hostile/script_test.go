@@ -3,6 +3,7 @@ package hostile
 import (
 	"bytes"
 	"encoding/binary"
+	"flag"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -230,6 +231,18 @@ func (p *player) hasEnded() bool {
 
 // mayRest says whether the connection may stay when nothing more comes.
 func (p *player) mayRest() bool { return p.info.Load() != nil && p.sent != p.half }
+
+// someSeeds are two of five, which begin everywhere and do each thing as well; or all of them, if the whole is tried or they
+// are what fuzzing begins with.
+func someSeeds() (scripts [][]byte) {
+	fuzzing := flag.Lookup("test.fuzz").Value.String() != ""
+	for i, script := range seeds() {
+		if whole || fuzzing || i%5 < 2 {
+			scripts = append(scripts, script)
+		}
+	}
+	return scripts
+}
 
 // seeds are scripts that begin everywhere and do each thing.
 func seeds() (scripts [][]byte) {

@@ -9,7 +9,6 @@ func TestOverTLS(t *testing.T) {
 		"requests":      TestB1_Requests,
 		"pipelined":     TestB1_PipelinedBehindTheRequest,
 		"half requests": TestB44_HalfRequests,
-		"cut anywhere":  TestB44_CutAnywhere,
 		"half messages": TestB40_HalfMessages,
 		"announced":     TestB40_RFC6455_MoreIsAnnounced,
 		"close":         TestB45_RFC6455_Close,
