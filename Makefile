@@ -42,8 +42,9 @@ integration: compare-packages ## run the tests that need root, strace, ip, micro
 		dpkg -s $$package >/dev/null 2>&1 || { $(SUDO) apt-get update && $(SUDO) apt-get install -y $$package; } || exit 1; \
 	done
 	$(GO) test -count=1 -tags integration -parallel 16 ./internal/integration ./internal/powercut
-	$(GO) test -count=1 -tags integration ./mediator ./reflect/boltstore ./chatserver ./client
-	$(GO) test -count=1 -tags integration -run Attack ./internal/hostile
+	$(GO) test -count=1 -tags integration ./mediator ./reflect/boltstore ./chatserver ./client ./internal/hostile
+	$(GO) test -count=1 ./internal/crash -crash.kills 50
+	$(GO) test -count=1 ./internal/chatflow -chatflow.messages 10000
 	$(GO) -C internal/acmetest test -count=1 ./...
 	$(GO) -C internal/browsertest test -count=1 ./...
 

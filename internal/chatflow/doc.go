@@ -4,7 +4,7 @@
 // and the chat server.
 //
 //	go test ./internal/chatflow                              as part of every test run
-//	go test ./internal/chatflow -chatflow.messages 30000     for longer
+//	go test ./internal/chatflow -chatflow.messages 30000     for longer; make integration does with 10000
 //	go test ./internal/chatflow -chatflow.seed 17 -v         the cuts of another run
 //
 // Each message must come exactly once to each device of its receiver, and to the sender's other devices. In the end neither

@@ -16,7 +16,7 @@ import (
 
 var (
 	seedFlag     = flag.Uint64("chatflow.seed", 0, "which connections are cut, and after how many messages; 0 draws one")
-	messagesFlag = flag.Int("chatflow.messages", 10_000, "how many messages the two users exchange together")
+	messagesFlag = flag.Int("chatflow.messages", 3_000, "how many messages the two users exchange together")
 )
 
 const (

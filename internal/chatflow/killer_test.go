@@ -8,8 +8,8 @@ import (
 
 // Between two cuts, so many messages are sent.
 const (
-	cutAfter = 100
-	cutUntil = 300
+	cutAfter = 30
+	cutUntil = 90
 )
 
 // victim is what is cut next.

@@ -20,7 +20,7 @@ import (
 
 var (
 	seedFlag   = flag.Uint64("crash.seed", 0, "what devices do and when the server is killed; 0 draws one")
-	killsFlag  = flag.Int("crash.kills", 20, "how often the server is killed during a commit; other kills come on top")
+	killsFlag  = flag.Int("crash.kills", 8, "how often the server is killed during a commit; other kills come on top")
 	groupsFlag = flag.Int("crash.groups", 6, "how many device groups there are")
 )
 

@@ -4,7 +4,7 @@
 // and so many of them have to hit one as -crash.kills says.
 //
 //	go test ./internal/crash                           as part of every test run
-//	go test ./internal/crash -crash.kills 500          for longer
+//	go test ./internal/crash -crash.kills 500          for longer; make integration does with 50
 //	go test ./internal/crash -crash.seed 17 -v         the devices and moments of another run
 //
 // SIGKILL leaves the operating system's page cache alone, so this shows that the server's state survives, not that it is on
