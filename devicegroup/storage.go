@@ -24,20 +24,20 @@ type storage struct {
 	urgent bool           // something is collected that visible effects wait for
 	state  bool           // the state belongs to it
 	erase  bool           // so does the end of all that was stored before
+	full   bool           // the whole store has reached its limit (B22)
+	failed bool           // the group is dead (B43)
+	lazy   bool           // the state has changed in a way that can wait
+	since  time.Time      // when it did; zero: it should not wait any longer
 	chunk  *reflect.Chunk // messages collected
 	guess  int            // bytes of the chunk before: the next one is often as large
 	blobs  []reflect.Blob // blobs collected
-	lazy   bool           // the state has changed in a way that can wait
-	since  time.Time      // when it did; zero: it should not wait any longer
 
 	flight      *reflect.Batch // handed out by Seal
 	flightChunk *reflect.Chunk
 	sealed      uint64 // batches handed out that effects wait for
 	durable     uint64 // of these, how many are stored
 
-	bound  uint64 // numbers below it are reserved by what is stored or collected
-	full   bool   // the whole store has reached its limit (B22)
-	failed bool   // the group is dead (B43)
+	bound uint64 // numbers below it are reserved by what is stored or collected
 
 	failure Close // how its connections end
 
