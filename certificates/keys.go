@@ -27,10 +27,26 @@ type Keys struct{ dir string }
 
 // OpenKeys makes the directory if it is not there.
 func OpenKeys(dir string) (*Keys, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDirectory(dir); err != nil {
 		return nil, fmt.Errorf("directory %s: cannot be made: %w", dir, withoutPath(err))
 	}
 	return &Keys{dir}, nil
+}
+
+// makeDirectory makes a directory for its owner alone, and those above it, unless it is there.
+func makeDirectory(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	made, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	durable.GiveToOwner(made)
+	return made.Close()
 }
 
 // Present returns the key that certificates are made for.

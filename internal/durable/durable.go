@@ -12,7 +12,7 @@ import (
 )
 
 // Replace writes a file with this content and mode, whatever the umask, in the place of one that may be there. After a crash
-// the old or the new content is there, never a part. Nobody else may write the file meanwhile.
+// the old or the new content is there, never a part. Nobody else may write the file meanwhile. For the owner see [GiveToOwner].
 func Replace(path string, data []byte, mode fs.FileMode) error {
 	temporary, err := writeBeside(path, data, mode)
 	if err != nil {
@@ -43,6 +43,7 @@ func writeBeside(path string, data []byte, mode fs.FileMode) (name string, err e
 	if err != nil {
 		return "", err
 	}
+	GiveToOwner(file)
 	_, err = file.Write(data)
 	if err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close()); err != nil {
 		return "", errors.Join(err, os.Remove(file.Name()))

@@ -53,6 +53,7 @@ func createFile(path string) error {
 	if err != nil {
 		return err
 	}
+	durable.GiveToOwner(file)
 	return errors.Join(file.Chmod(0o600), file.Close())
 }
 
@@ -123,6 +124,7 @@ func openLock(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	durable.GiveToOwner(file)
 	return file, file.Chmod(0o600)
 }
 
