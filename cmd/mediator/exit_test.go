@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"testing"
 
 	"openmediator/client"
 	"openmediator/csp"
 	"openmediator/d2m"
 	"openmediator/devicekeys"
+	"openmediator/reflect/boltstore"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -62,6 +64,19 @@ func TestExitCodes(t *testing.T) {
 			if got := printable(describe(test.err)); !strings.Contains(got, want) {
 				t.Errorf("%s does not say %q", got, want)
 			}
+		}
+	}
+}
+
+// TestNotOpened: who has no room needs another advice than who has no right.
+func TestNotOpened(t *testing.T) {
+	for cause, want := range map[error]string{
+		syscall.ENOSPC:     "; make room there that can be written to, or name a directory on another disk with --data",
+		syscall.EACCES:     "; name one with --data that this user may write to",
+		boltstore.ErrInUse: ": end that one, or name another directory with --data",
+	} {
+		if err := notOpened(fmt.Errorf("data directory x: %w", cause)); !errors.Is(err, cause) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got %v, want one that ends with %q", err, want)
 		}
 	}
 }

@@ -252,9 +252,13 @@ func TestPrivacyCommand(t *testing.T) {
 	p, url := s.serve("--data", "data", "--access", "invite", "--access-list", writeList(t, s))
 	keys := newTestKeys(t)
 	s.must("invite", "--data", "data")
+	if err := os.Mkdir(s.path("data/tls"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, s.path("data/tls/key.pem"), "")
 	text := s.must("privacy", "--data", "data")
 	for _, want := range []string{"disk · device groups", "memory · addresses", "1; 0 in use", "access is invite; 0 allowed, 1 denied",
-		"privacy is strict", "a volatile one 10m after", "kept until"} {
+		"privacy is strict", "a volatile one 10m after", "kept until", "memory · sessions with chat servers", "disk · keys and certificates of the server"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("lacks %q:\n%s", want, text)
 		}
@@ -273,7 +277,8 @@ func TestPrivacyCommand(t *testing.T) {
 			t.Errorf("item: %v", item)
 		}
 	}
-	for what, want := range map[string]float64{"device groups": 1, "device slots": 1, "connections": 1, "groups in use": 1, "groups on the access list": 2} {
+	for what, want := range map[string]float64{"device groups": 1, "device slots": 1, "connections": 1, "groups in use": 1, "groups on the access list": 2,
+		"sessions with chat servers": 0, "keys and certificates of the server": 1} {
 		if counts[what] != want {
 			t.Errorf("%s: %v, want %v", what, counts[what], want)
 		}

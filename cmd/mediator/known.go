@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"openmediator/access"
@@ -23,7 +26,27 @@ func (s *settings) known(server *mediator.Server, who *access.Access) (admin.Kno
 		return admin.Knowledge{}, err
 	}
 	items = append(items, invited...)
-	return admin.Knowledge{At: time.Now().UTC(), Items: append(items, s.knownInLog())}, nil
+	own, err := s.knownOfItself()
+	if err != nil {
+		return admin.Knowledge{}, err
+	}
+	return admin.Knowledge{At: time.Now().UTC(), Items: append(items, own, s.knownInLog())}, nil
+}
+
+// knownOfItself is what the server keeps of TLS, so that nobody has to wonder what those files are.
+func (s *settings) knownOfItself() (admin.Item, error) {
+	item := admin.Item{Where: "disk", What: "keys and certificates of the server: of itself, and nothing of users",
+		Kept: "a key until the next one takes its place (mediator pin --rotate), a certificate until it is renewed"}
+	dir, err := s.dataDirectory()
+	if err != nil {
+		return item, err
+	}
+	files, err := os.ReadDir(tlsDirectory(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return item, nil
+	}
+	item.Count = int64(len(files))
+	return item, err
 }
 
 func (s *settings) knownOnDisk(server *mediator.Server) ([]admin.Item, error) {
@@ -79,6 +102,8 @@ func (s *settings) knownInMemory(server *mediator.Server) []admin.Item {
 	return []admin.Item{
 		{Where: "memory", What: "connections: address, group, device and server group", Count: int64(held.Connections),
 			Kept: "while it is open"},
+		{Where: "memory", What: "sessions with chat servers: what is under way, encrypted; 64 KiB to the device and 16 KiB from it, or a message",
+			Count: server.Stats().Chat.Open, Kept: "until it is passed on, or either side is gone"},
 		{Where: "memory", What: "groups in use: what is on disk of them", Count: int64(held.Groups), Bytes: held.Tail,
 			Kept: "while a device is connected, and until what it did is stored"},
 		{Where: "memory", What: "messages in transactions, encrypted", Bytes: held.Staged, Kept: "until the transaction ends"},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -229,15 +230,23 @@ func openStore(dir string, s *settings, log zerolog.Logger) (*boltstore.Store, e
 			log.Warn().Msg("storage failed before: its file was replaced by a sound copy of what was stored")
 		},
 	})
-	switch {
-	case err == nil:
-		return store, nil
-	case errors.Is(err, boltstore.ErrInUse):
-		return nil, fmt.Errorf("%w: end that one, or name another directory with --data", err)
-	case errors.Is(err, boltstore.ErrNewer):
-		return nil, err
+	if err != nil {
+		return nil, notOpened(err)
 	}
-	return nil, fmt.Errorf("%w; name one with --data that this user may write to", err)
+	return store, nil
+}
+
+// notOpened adds the way out to what boltstore says of a directory.
+func notOpened(err error) error {
+	switch {
+	case errors.Is(err, boltstore.ErrInUse):
+		return fmt.Errorf("%w: end that one, or name another directory with --data", err)
+	case errors.Is(err, boltstore.ErrNewer):
+		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w; make room there that can be written to, or name a directory on another disk with --data", err)
+	}
+	return fmt.Errorf("%w; name one with --data that this user may write to", err)
 }
 
 // resolveAddresses is done before anything is touched on disk.
