@@ -158,13 +158,13 @@ func TestChatExactlyOnceWhileLeadersAreCutOff(t *testing.T) {
 	s := startChatServers(t)
 	alices := []*chatMember{s.joinChat(alice, 1), s.joinChat(alice, 2), s.joinChat(alice, 3)}
 	b1, b2 := s.joinChat(bob, 1), s.joinChat(bob, 2)
-	const count = 300
+	const count = chatsWhileCutOff
 	sent := goDo(func() error {
 		for i := range count {
-			if i%100 == 50 {
+			if i%40 == 20 {
 				b1.line.cut()
 			}
-			if i%20 == 10 {
+			if i%10 == 5 {
 				for _, m := range alices {
 					if m.IsLeader() {
 						m.line.cut()

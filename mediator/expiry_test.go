@@ -74,7 +74,7 @@ func TestB34_PersistentSlotStays(t *testing.T) {
 		d, _ := s.login(id, 1, d2m.SlotNew)
 		d.leaveAtOnce()
 		s.loginVolatile(id, 2).leaveAtOnce()
-		time.Sleep(30 * time.Hour)
+		time.Sleep(5 * time.Hour)
 		s.login(id, 1, d2m.SlotExisting)
 		s.refused(id, 2, d2m.SlotExisting, d2m.CloseSlotState)
 	})

@@ -69,7 +69,7 @@ func TestB44_MessagesInTime(t *testing.T) {
 		w.frame(fin|opContinuation, nil)
 		expectOn[d2m.DevicesInfo](w)
 		in := w.listen()
-		time.Sleep(24 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		if over, code, _ := in.ended(); over {
 			t.Errorf("closed with %d for resting", code)
 		}

@@ -127,8 +127,8 @@ func TestB44_UnauthenticatedOfOneAddress(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := startInBubble(t)
 		for range 2 {
-			if upgraded, refused := s.from(attacker).flood(400); upgraded != 250 || refused != 150 {
-				t.Errorf("%d connections, %d refused; want 250 and 150", upgraded, refused)
+			if upgraded, refused := s.from(attacker).flood(300); upgraded != 250 || refused != 50 {
+				t.Errorf("%d connections, %d refused; want 250 and 50", upgraded, refused)
 			}
 			s.reflectsAtOnce(honest)
 			time.Sleep(26 * time.Second)
@@ -446,7 +446,7 @@ func TestB44_HonestDeviceWhileAnotherAddressAttacks(t *testing.T) {
 				attacks++
 			}
 		}()
-		for i := range 10 {
+		for i := range 5 {
 			time.Sleep(time.Second)
 			began := time.Now()
 			a.reflect(d2m.ReflectID(i), []byte("undisturbed"))

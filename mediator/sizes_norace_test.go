@@ -3,6 +3,6 @@
 package mediator_test
 
 const (
-	emptyFrames     = 1_000_000
+	emptyFrames     = 400_000
 	emptyFrameBytes = 1 // that may be allocated for each
 )
