@@ -28,8 +28,16 @@ const (
 	maxPiece = 1 << 30 // bytes; only what is in the file is allocated
 )
 
-// fileName is what a file of the directories may be called: nothing that leads elsewhere, and not hidden.
-var fileName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,127}$`)
+// maxFileName is how long the name of a file of the directories may be, bytes.
+const maxFileName = 128
+
+var fileName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]*$`)
+
+// isFileName tells whether a file of the directories may be called so: nothing that leads elsewhere, and not hidden.
+func isFileName(name string) bool {
+	// In the pattern, the bound would take each start of the program half a millisecond.
+	return len(name) <= maxFileName && fileName.MatchString(name)
+}
 
 // Info is what a backup says of itself.
 type Info struct {

@@ -162,3 +162,14 @@ func TestFrozenBackup(t *testing.T) {
 	}
 	wantRestored(t, dir, true)
 }
+
+func TestFileNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"key.pem": true, "0_a-b.C": true, strings.Repeat("x", maxFileName): true, strings.Repeat("x", maxFileName+1): false,
+		"": false, ".hidden": false, "-x": false, "a/b": false, `a\b`: false, "a\n": false, "ä": false, "a b": false,
+	} {
+		if got := isFileName(name); got != want {
+			t.Errorf("%.20q: got %v, want %v", name, got, want)
+		}
+	}
+}

@@ -153,7 +153,7 @@ func (r *reader) readDirectory(dir string, info Info) error {
 			return nil
 		}
 		switch {
-		case !fileName.MatchString(name) || name <= last:
+		case !isFileName(name) || name <= last:
 			return damaged("it holds %.100q", r.header.Name)
 		case dir == keysDir && !info.Keys:
 			return damaged("it holds keys, and says that it holds none")

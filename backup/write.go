@@ -113,7 +113,7 @@ func (a *archive) addDirectory(data, name string) error {
 		return err
 	}
 	for _, entry := range entries {
-		if !entry.Type().IsRegular() || !fileName.MatchString(entry.Name()) {
+		if !entry.Type().IsRegular() || !isFileName(entry.Name()) {
 			continue
 		}
 		content, err := readFile(filepath.Join(data, name, entry.Name()))
