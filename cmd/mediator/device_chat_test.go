@@ -217,15 +217,15 @@ func freeAddress(t *testing.T) string {
 func (c *chatTown) spoil(name string, change func(*chatContent)) {
 	c.t.Helper()
 	c.must("device", "new", name, "--server", c.url, "--chat-register", c.directory, "--chat-key", c.key)
-	f, err := openDeviceFile(c.path(name))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer f.close()
-	change(f.content.Chat)
-	if err := f.save(); err != nil {
-		c.t.Fatal(err)
-	}
+	betweenStarts(c.t, func() error {
+		f, err := openDeviceFile(c.path(name))
+		if err != nil {
+			return err
+		}
+		defer f.close()
+		change(f.content.Chat)
+		return f.save()
+	})
 }
 
 func TestChatRegistration(t *testing.T) {

@@ -21,9 +21,10 @@ func (s *shell) newGroup(url string, names ...string) {
 	content := groupContent()
 	content.Server = url
 	for _, name := range names {
-		if _, err := createDeviceFile(s.path(name), content); err != nil {
-			s.t.Fatal(err)
-		}
+		betweenStarts(s.t, func() error {
+			_, err := createDeviceFile(s.path(name), content)
+			return err
+		})
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,6 +184,18 @@ func (p *process) typeLine(text string) {
 	p.t.Helper()
 	if _, err := io.WriteString(p.stdin, text+"\n"); err != nil {
 		p.t.Fatal(err)
+	}
+}
+
+// betweenStarts does something that locks a file and lets go of it, while no process is started: one that has been forked
+// and does not run its program yet has the lock as well.
+func betweenStarts(t testing.TB, do func() error) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	err := do()
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -187,14 +187,14 @@ func makeNewerStore(t *testing.T, dir string) {
 	s := newShell(t)
 	p, _ := s.serve("--data", dir)
 	p.stop()
-	db, err := bbolt.Open(filepath.Join(dir, "mediator.db"), 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte{99}) })
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
+	betweenStarts(t, func() error {
+		db, err := bbolt.Open(filepath.Join(dir, "mediator.db"), 0o600, nil)
+		if err != nil {
+			return err
+		}
+		err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte{99}) })
+		return errors.Join(err, db.Close())
+	})
 }
 
 func TestB41_StoppingTellsDevicesAndKeepsWhatIsAcked(t *testing.T) {
