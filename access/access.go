@@ -128,7 +128,7 @@ func (a *Access) Joined(group d2m.GroupID, path string) {
 }
 
 func (a *Access) watch(changed func(), end <-chan struct{}) {
-	look := time.NewTicker(pollInterval)
+	look := time.NewTicker(lookInterval)
 	defer look.Stop()
 	a.sweep()
 	swept := time.Now()
@@ -150,7 +150,7 @@ func (a *Access) look(changed func()) {
 	if a.file == nil {
 		return
 	}
-	if list := a.file.poll(); list != nil {
+	if list := a.file.look(); list != nil {
 		a.list.Store(list)
 		changed()
 		a.options.Log.Info().Msg("access list was read again")

@@ -90,7 +90,8 @@ func TestAdmit(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "broken"), "# good\nnonsense\n", 0o600)
-	for name, want := range map[string]string{"none": `"mediator group allow" makes it`, "broken": "line 2: its group id", ".": "it is not a file"} {
+	write(t, filepath.Join(dir, "large"), strings.Repeat("#", MaxListFile+1), 0o600)
+	for name, want := range map[string]string{"none": `"mediator group allow" makes it`, "broken": "line 2: its group id", ".": "it is a directory", "large": "more than 16777216 bytes"} {
 		path := filepath.Join(dir, name)
 		_, err := New(Options{Mode: Known, List: path})
 		if err == nil || !strings.Contains(err.Error(), "access list "+path+": ") || !strings.Contains(err.Error(), want) {
@@ -109,7 +110,7 @@ func TestListIsWatched(t *testing.T) {
 		defer stop()
 		step := func(what string, second, third bool, changes int) {
 			t.Helper()
-			time.Sleep(5 * pollInterval)
+			time.Sleep(5 * lookInterval)
 			synctest.Wait()
 			if a.Permits(group(2)) != second || a.Permits(group(3)) != third || changed != changes {
 				t.Errorf("%s: permitted: %v, %v; %d changes, want %d", what, a.Permits(group(2)), a.Permits(group(3)), changed, changes)
@@ -117,7 +118,7 @@ func TestListIsWatched(t *testing.T) {
 		}
 		step("nothing", false, false, 0)
 		write(t, options.List, idOf(2), 0o600)
-		time.Sleep(pollInterval)
+		time.Sleep(lookInterval)
 		synctest.Wait()
 		if a.Permits(group(2)) {
 			t.Error("read at the first look: it may be being written")
@@ -158,7 +159,7 @@ func TestExpiredInvitationsAreRemoved(t *testing.T) {
 			if entries, _ := os.ReadDir(options.Invitations); len(entries) != want {
 				t.Errorf("%d invitations, want %d", len(entries), want)
 			}
-			time.Sleep(sweepInterval + pollInterval)
+			time.Sleep(sweepInterval + lookInterval)
 		}
 		use(t, a.Invitations(), code, 1, time.Now(), false)
 	})

@@ -9,6 +9,7 @@ import (
 
 	"openmediator/d2m"
 	"openmediator/internal/durable"
+	"openmediator/internal/textfile"
 )
 
 // listHeader begins a list that Edit makes.
@@ -38,7 +39,7 @@ func Edit(path string, group d2m.GroupID, verdict Verdict) (changed bool, err er
 }
 
 func edit(path string, group d2m.GroupID, verdict Verdict) (bool, error) {
-	data, info, err := readListFile(path)
+	data, info, err := textfile.Read(path, MaxListFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		data = []byte(listHeader)

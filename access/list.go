@@ -55,9 +55,6 @@ func (l *List) Groups(v Verdict) (groups []d2m.GroupID) {
 // ParseList reads the content of an access list: a group id per line, 64 hexadecimal digits, which is allowed, or denied if
 // "deny" stands before it. What follows a # is a comment. The error names the line, and nothing that stands in it (B42).
 func ParseList(data []byte) (*List, error) {
-	if len(data) > MaxListFile {
-		return nil, fmt.Errorf("it has more than %d bytes", MaxListFile)
-	}
 	list := &List{verdicts: make(map[d2m.GroupID]Verdict)}
 	lines := make(map[d2m.GroupID]int)
 	number := 0

@@ -40,19 +40,18 @@ func TestParseList(t *testing.T) {
 func TestParseListRefuses(t *testing.T) {
 	low := strings.Repeat("00", 32)
 	for text, want := range map[string]string{
-		idOf(1)[:62]:                           "line 1: its group id is not 64",
-		idOf(1) + "00":                         "line 1: its group id is not 64",
-		"\n\n" + "x" + idOf(1)[1:]:             "line 3: its group id is not 64",
-		idOf(1) + " " + idOf(2):                "line 1: it is neither",
-		"deny":                                 "line 1: it is neither",
-		"deny deny " + idOf(1):                 "line 1: it is neither",
-		"allow " + idOf(1):                     "line 1: it is neither",
-		"Deny " + idOf(1):                      "line 1: it is neither",
-		low:                                    "line 1: its group id is a low-order point",
-		idOf(1) + "\n#\n" + idOf(1):            "line 3: its group stands in line 1 already",
-		idOf(1) + "\ndeny " + idOf(1):          "line 2: its group stands in line 1 already",
-		"\xff\xfe" + idOf(1):                   "line 1: its group id is not 64",
-		strings.Repeat("#", MaxListFile) + "#": "it has more than 16777216 bytes",
+		idOf(1)[:62]:                  "line 1: its group id is not 64",
+		idOf(1) + "00":                "line 1: its group id is not 64",
+		"\n\n" + "x" + idOf(1)[1:]:    "line 3: its group id is not 64",
+		idOf(1) + " " + idOf(2):       "line 1: it is neither",
+		"deny":                        "line 1: it is neither",
+		"deny deny " + idOf(1):        "line 1: it is neither",
+		"allow " + idOf(1):            "line 1: it is neither",
+		"Deny " + idOf(1):             "line 1: it is neither",
+		low:                           "line 1: its group id is a low-order point",
+		idOf(1) + "\n#\n" + idOf(1):   "line 3: its group stands in line 1 already",
+		idOf(1) + "\ndeny " + idOf(1): "line 2: its group stands in line 1 already",
+		"\xff\xfe" + idOf(1):          "line 1: its group id is not 64",
 	} {
 		_, err := ParseList([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), idOf(1)[:8]) {

@@ -3,11 +3,8 @@ package chatserver
 import (
 	"bytes"
 	"crypto/ecdh"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -16,15 +13,15 @@ import (
 
 	"openmediator/chatserver/directory"
 	"openmediator/csp"
+	"openmediator/internal/textfile"
 )
 
 const (
 	// MaxIdentityFile is the largest identity file that is read, bytes: 100,000 lines without comments have less.
 	MaxIdentityFile = 16 << 20
 
-	// pollInterval is how often an identity file is looked at. A new version is read when two looks in a row have seen it:
-	// one that is being written is often empty for a moment, which would be a sound file without identities.
-	pollInterval = time.Second
+	// lookInterval is how often an identity file is looked at.
+	lookInterval = time.Second
 )
 
 // IdentityFile is a file with a line "IDENTITY PUBLICKEYHEX" per identity, and comments, which begin with #. It is read
@@ -32,16 +29,10 @@ const (
 // the file held before stays in force, and the log says which line is wrong. The file is never written.
 type IdentityFile struct {
 	// fixed
-	path string
+	file *textfile.File // the goroutine's
 	log  zerolog.Logger
 	stop chan struct{}
 	done chan struct{}
-
-	// goroutine
-	seen    os.FileInfo       // of the version that was read last; nil: none
-	found   os.FileInfo       // of the version at the last look; nil: none
-	content [sha256.Size]byte // of the version that was read last, in force or refused
-	missing bool              // it could not be read
 
 	mu   sync.RWMutex
 	keys FixedIdentities
@@ -49,15 +40,15 @@ type IdentityFile struct {
 
 // OpenIdentityFile reads a file and watches it until Close. The error is one sentence for the operator.
 func OpenIdentityFile(path string, log zerolog.Logger) (*IdentityFile, error) {
-	f := &IdentityFile{path: path, log: log, stop: make(chan struct{}), done: make(chan struct{})}
-	data, _, err := readFile(path)
+	file, data, err := textfile.Open(path, MaxIdentityFile)
+	var keys FixedIdentities
 	if err == nil {
-		f.keys, err = ParseIdentities(data)
+		keys, err = ParseIdentities(data)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("identity file %s: %w", path, pathCause(err))
+		return nil, fmt.Errorf("identity file %s: %w", path, err)
 	}
-	f.content = sha256.Sum256(data) // seen stays open: it may have been written to at this very moment
+	f := &IdentityFile{file: file, log: log, stop: make(chan struct{}), done: make(chan struct{}), keys: keys}
 	go f.watch()
 	return f, nil
 }
@@ -77,49 +68,25 @@ func (f *IdentityFile) PublicKey(id csp.Identity) (*ecdh.PublicKey, bool) {
 
 func (f *IdentityFile) watch() {
 	defer close(f.done)
-	ticker := time.NewTicker(pollInterval)
+	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-f.stop:
 			return
 		case <-ticker.C:
-			f.poll()
+			f.look()
 		}
 	}
 }
 
-// poll reads the file again if it has changed, and has not since the last look.
-func (f *IdentityFile) poll() {
-	info, err := os.Stat(f.path)
-	if err != nil {
-		f.found = nil
-		f.unreadable(err)
-		return
-	}
-	settled := isSame(f.found, info)
-	f.found = info
-	if !settled || isSame(f.seen, info) {
-		return
-	}
-	data, info, err := readFile(f.path)
-	if err != nil {
-		f.unreadable(err)
-		return
-	}
-	f.missing, f.seen = false, info
-	if content := sha256.Sum256(data); content != f.content {
-		f.content = content
+func (f *IdentityFile) look() {
+	data, changed, err := f.file.Look()
+	switch {
+	case err != nil:
+		f.log.Error().Str("cause", err.Error()).Msg("identity file cannot be read: what it held stays in force")
+	case changed:
 		f.replace(data)
-	}
-}
-
-// unreadable logs that the file cannot be read, once until it can.
-func (f *IdentityFile) unreadable(err error) {
-	f.seen = nil
-	if !f.missing {
-		f.missing = true
-		f.log.Error().Str("cause", pathCause(err).Error()).Msg("identity file cannot be read: what it held stays in force")
 	}
 }
 
@@ -134,31 +101,6 @@ func (f *IdentityFile) replace(data []byte) {
 	f.keys = keys
 	f.mu.Unlock()
 	f.log.Info().Int("identities", len(keys)).Msg("identity file was read again")
-}
-
-// isSame tells whether two looks saw the same version. a may be nil.
-func isSame(a, b os.FileInfo) bool {
-	return a != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
-
-func readFile(path string) ([]byte, os.FileInfo, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	if info.IsDir() {
-		return nil, nil, errors.New("it is a directory")
-	}
-	data, err := io.ReadAll(io.LimitReader(file, MaxIdentityFile+1))
-	if err == nil && len(data) > MaxIdentityFile {
-		err = fmt.Errorf("it has more than %d bytes", MaxIdentityFile)
-	}
-	return data, info, err
 }
 
 // ParseIdentities reads the content of an identity file. The error names the line, and nothing that stands in it.
