@@ -21,8 +21,8 @@ const (
 	// hangTimeout is how long Shutdown waits for the store when its context has ended and all connections are cut off.
 	hangTimeout = 5 * time.Second
 
-	// leaderFresh is within what a leader was heard that is there: it is pinged every 25 s.
-	leaderFresh = 30 * time.Second
+	// pongWait is how long after a ping a leader was heard that is there.
+	pongWait = 5 * time.Second
 
 	// retryStopping is what a client is told to wait that comes while the server stops.
 	retryStopping = 5 * time.Second
@@ -146,12 +146,13 @@ func (s *Server) leaving(now time.Time) (all []leaver) {
 		all = append(all, leaver{conn: c, name: c.name, heard: now})
 	}
 	s.mu.Unlock()
+	fresh := s.config().PingInterval + pongWait
 	for i := range all {
 		l := &all[i]
 		if l.conn.link != nil {
 			l.heard = l.conn.link.lastHeard()
 		}
-		l.leads = l.conn.leads() && now.Sub(l.heard) < leaderFresh
+		l.leads = l.conn.leads() && now.Sub(l.heard) < fresh
 	}
 	orderLeaving(all)
 	return all

@@ -127,7 +127,7 @@ connections, here and in the server (ulimit -n).`,
 		ownOnly: true,
 		measure: func(ctx context.Context, s *load.Server, _ net.Listener) (benchResult, error) { return s.Idle(ctx, l) },
 		rows: []setting{
-			benchCount("connections", "connections", "19000", "1", "1000000", "connections", &l.Connections),
+			benchCount("connections", "connections", "15000", "1", "1000000", "connections", &l.Connections),
 			benchCount("devices", "devices", "2", "1", "15", "devices of each group", &l.Devices),
 			benchDuration("3s", "how long the server's processor is looked at then", &l.Duration),
 		},
