@@ -240,3 +240,35 @@ func TestInvitationsAreBounded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzInvitations: whatever lies in the directory, and whatever is to be revoked, an invitation is good for one group until it is
+// revoked itself, no other code is good, and no file elsewhere is touched.
+func FuzzInvitations(f *testing.F) {
+	hash := strings.Repeat("0123456789abcdef", 4)
+	for _, content := range []string{"", hash + " 2999-01-01T00:00:00Z\n", hash + " 1999-01-01T00:00:00Z\n", hash + " \n", "x"} {
+		f.Add(hash[:16], content, hash[:16])
+		f.Add(hash[:16]+".0123", content, "../outside")
+		f.Add(strings.Repeat(".", 16), content, "")
+	}
+	f.Fuzz(func(t *testing.T, name, content, id string) {
+		v, now := newTestInvitations(t)
+		code := create(t, v, now)
+		outside, path := filepath.Join(filepath.Dir(v.dir), "outside"), filepath.Join(v.dir, name)
+		if filepath.Dir(path) != v.dir || path == v.free(code) || os.WriteFile(path, []byte(content), 0o600) != nil {
+			return
+		}
+		write(t, outside, "mine", 0o600)
+		all, err := v.List()
+		swept := v.Sweep(now)
+		found, revoked := v.Revoke(id)
+		if err := errors.Join(err, swept, revoked); err != nil || len(all) == 0 || len(all) > 2 {
+			t.Errorf("%v, %v", all, err)
+		}
+		use(t, v, newCode(), 1, now, false)
+		use(t, v, code, 1, now, !found || id != code.ID())
+		use(t, v, code, 2, now, false)
+		if read(t, outside) != "mine" {
+			t.Error("another file was changed")
+		}
+	})
+}
