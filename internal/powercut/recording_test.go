@@ -39,6 +39,7 @@ func TestRecording_Ignores(t *testing.T) {
 		line("pwrite64(3, %s, 1, 0) = -1 EIO (Input/output error)", escape("a")).
 		line("ftruncate(3, 100) = -1 EIO (Input/output error)").
 		line("unlinkat(AT_FDCWD, %s, 0) = -1 ENOENT (No such file or directory)", escape("/r/y")).
+		line("openat(AT_FDCWD, %s, O_RDONLY|O_CLOEXEC) = 6", escape("/r/gone")).
 		line("close(3) = 0").
 		line("openat(AT_FDCWD, %s, O_RDWR|O_CREAT, 0600) = 3", escape("/rest/y")).
 		write(3, "a", 0)
