@@ -52,7 +52,7 @@ screenshots: ## make the pictures in docs/images; it needs Chromium
 	$(GO) -C internal/browsertest run ./screenshots
 
 powercut: ## cut the power of the store for MINUTES, then of a restore, SELECTIONS at each sync; it needs strace
-	$(GO) test ./internal/powercut -tags integration -run 'TestPowerCut(_Restore)?$$' -count=1 -v -timeout 24h \
+	$(GO) test ./internal/powercut -tags integration -run 'TestPowerCut(_Restore)?$$|TestB6_PowerCut' -count=1 -v -timeout 24h \
 		-powercut.minutes=$(MINUTES) -powercut.selections=$(SELECTIONS) -powercut.seed=$(SEED)
 
 torture: ## keep a server busy for TORTURE_MINUTES while it is killed and its network fails, and judge what devices have seen
