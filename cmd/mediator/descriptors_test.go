@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"openmediator/chatproxy"
@@ -73,6 +74,8 @@ func TestServeWithFewDescriptors(t *testing.T) {
 	if line := p.stderr.await(t, "limit of open files"); !strings.Contains(line, `"connections":30`) {
 		t.Errorf("log: %s", line)
 	}
+	p.signal(syscall.SIGHUP) // the limit holds for what is read again, too
+	p.stderr.await(t, "configuration reloaded")
 	for range 30 {
 		login(t, url, newTestKeys(t), 1)
 	}
