@@ -1,6 +1,7 @@
 package mediator_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,9 +94,10 @@ func TestB43_ConditionOfTheStore(t *testing.T) {
 		if c := s.Condition(); !c.Ready() || c.Upstream != mediator.UpstreamNone {
 			t.Errorf("at the start: %+v", c)
 		}
-		failing := true
+		var failing atomic.Bool
+		failing.Store(true)
 		s.memory().Fail(func(memstore.Op, d2m.GroupID) error {
-			if failing {
+			if failing.Load() {
 				return reflect.ErrUnavailable
 			}
 			return nil
@@ -109,7 +111,7 @@ func TestB43_ConditionOfTheStore(t *testing.T) {
 		if s.Condition().Ready() {
 			t.Error("the server is ready while the store still fails")
 		}
-		failing = false
+		failing.Store(false)
 		time.Sleep(6 * time.Second)
 		if c := s.Condition(); !c.Ready() {
 			t.Errorf("when it works again: %+v", c)
