@@ -174,7 +174,9 @@ func forbidden(id identity) map[string]string {
 		"an acknowledged id":  "123456789",
 		"a client's address":  plantedAddress,
 		"loopback":            "127.0.0.1",
-		"a port":              "4711",
+		"a port":              ":4711", // four digits alone may be a part of a pseudonym
+		"a port in a text":    " 4711",
+		"a port as a text":    `"4711"`,
 		"the device group id": hex.EncodeToString(id.group[:]),
 		"a part of it":        hex.EncodeToString(id.group[:4]),
 		"its end":             hex.EncodeToString(id.group[28:]),
