@@ -30,8 +30,8 @@ var (
 // still arriving) the WebSocket library reads, which takes some five times as long. It never gets more than the rest of the
 // frame that it is reading, so between two frames it holds nothing.
 type arrivals struct {
-	wait func() // is called before the socket is read; nil: nobody wants to know
-	pong func() // is called when a ping was answered
+	message *unfinished // is told before the socket is read, and before it is not; nil: nobody wants to know
+	pong    func()      // is called when a ping was answered
 
 	reading chan struct{} // holds a token while somebody reads: the library's Close does so, too
 	trickle [trickleSize]byte
@@ -169,10 +169,11 @@ func (o *outbox) arrive() error {
 	if len(o.ahead) > 0 || o.failed != nil {
 		return o.failed
 	}
-	if o.wait != nil {
-		o.wait()
+	if o.full() {
+		o.message.halt()
+		o.waitForSpace()
 	}
-	o.waitForSpace()
+	o.message.wait()
 	buffer := o.trickle[:]
 	if o.larger != nil {
 		o.burst = o.larger.Get().(*[]byte)

@@ -137,6 +137,7 @@ func (o *outbox) cut() error {
 	return o.Conn.Close()
 }
 
+// waitForSpace waits until the connection is to be read again, or the library has closed its side.
 func (o *outbox) waitForSpace() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -148,7 +149,7 @@ func (o *outbox) waitForSpace() {
 // isFull says whether so much waits that the connection is not read. o.mu is held.
 func (o *outbox) isFull() bool { return o.waiting() > o.room }
 
-// full is isFull for others than the reader.
+// full is isFull without o.mu.
 func (o *outbox) full() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
