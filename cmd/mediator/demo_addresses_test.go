@@ -59,7 +59,7 @@ func TestPeersOfThisProcess(t *testing.T) {
 		t.Logf("this system has no list: %v", err)
 		return
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.1.78:0") // where nobody else has connections that have just ended
 	if err != nil {
 		t.Fatal(err)
 	}
