@@ -76,11 +76,12 @@ type turn struct {
 	noAck   []uint64 // arrivals of the messages in it that nobody will ack
 }
 
-// take takes what is to be sent. Stored messages go to the session that gets them alone.
+// take takes what is to be sent. Stored messages go to the session that gets them alone; whoever becomes that is stirred
+// afterwards, so it is not asked who it is before behind is looked at.
 func (c *conn) take() (t turn) {
-	receives := c.server.sessions.receiver(c.session.identity) == c.session
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	receives := c.server.sessions.receiver(c.session.identity) == c.session
 	t = turn{own: c.own, size: c.unsent, closing: c.closing, gone: c.gone}
 	t.behind = c.behind && receives && c.closing == nil
 	c.own, c.behind = nil, false
