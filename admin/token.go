@@ -8,10 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"openmediator/internal/durable"
 )
 
 // TokenName is the name of the token's file in the data directory.

@@ -4,10 +4,11 @@ package backup
 
 import (
 	"io/fs"
-	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"openmediator/internal/durable"
 )
 
 // syncTree makes durable which files the directories below one have, and gives all of them to the owner that another directory

@@ -13,11 +13,12 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
-	"openmediator/internal/durable"
 	"path/filepath"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"openmediator/internal/durable"
 )
 
 const (

@@ -10,9 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
+
+	"openmediator/internal/durable"
 )
 
 // Names of the files in the directory of the keys.

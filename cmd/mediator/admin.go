@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
-	"openmediator/admin"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"openmediator/admin"
 )
 
 func newAdminCommand() *cobra.Command {

@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/rs/zerolog"
+
+	"openmediator/internal/durable"
 )
 
 // chatKeySize is that of the key file with its line end, bytes.

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 	"time"
+
+	"openmediator/internal/durable"
 )
 
 var errNoDirectory = errors.New("it is not a directory")

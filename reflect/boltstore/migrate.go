@@ -3,12 +3,13 @@ package boltstore
 import (
 	"errors"
 	"fmt"
-	"openmediator/internal/durable"
 	"os"
 	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"openmediator/internal/durable"
 )
 
 // migrations bring a file from the version that is their index to the next one. Each runs in one transaction together with
