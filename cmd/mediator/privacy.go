@@ -1,9 +1,9 @@
 package main
 
 import (
-	"openmediator/admin"
-
 	"github.com/spf13/cobra"
+
+	"openmediator/admin"
 )
 
 func newPrivacyCommand() *cobra.Command {
