@@ -16,10 +16,10 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"openmediator/chatserver/directory"
 	"openmediator/csp"
-
-	"golang.org/x/net/netutil"
 )
 
 const (
