@@ -95,7 +95,8 @@ func (c *conn) startChat() {
 // whether there was anything, and whether the library takes frames.
 func (c *conn) sendChat(session *chatproxy.Session) (more, taken bool) {
 	data, ends, end := session.Take()
-	if end != nil {
+	if end != nil && !c.chatOver { // the connection's own end may wait for the store, and the writer comes by meanwhile
+		c.chatOver = true
 		c.chatEnded(end)
 	}
 	taken = c.sendFrames(&devicegroup.Frames{Data: data, Ends: ends})

@@ -45,6 +45,7 @@ type conn struct {
 
 	// writer
 	informed bool // ServerInfo is with the kernel
+	chatOver bool // the end of the session with the chat server has been noticed
 
 	// guarded by the group's lock
 	resume chan struct{} // closed when the reader may go on; nil while it need not wait
