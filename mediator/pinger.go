@@ -94,6 +94,14 @@ func (p *pinger) watch(c *conn) {
 	c.ping()
 }
 
+// unwatch ends what watch began. It is called with the group's lock held, too: whoever comes to wait for the place of a leader
+// that is just found alone has it watched again.
+func (p *pinger) unwatch(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.watched, c)
+}
+
 func (p *pinger) run() {
 	defer close(p.done)
 	ticker := time.NewTicker(pingTick)
@@ -129,10 +137,7 @@ func (p *pinger) turn() (turn, watched []*conn) {
 
 // look ends a watched leader if it is dead.
 func (p *pinger) look(c *conn) {
-	if !c.group.isContested(c) {
-		p.mu.Lock()
-		delete(p.watched, c)
-		p.mu.Unlock()
+	if !c.group.isContested(c, p.unwatch) {
 		c.owing = time.Time{}
 		return
 	}
@@ -169,11 +174,16 @@ func (c *conn) heardWithin(d time.Duration) bool {
 	return c.link != nil && time.Since(c.link.lastHeard()) < d
 }
 
-// isContested says whether c is a leader that another device waits to replace.
-func (g *group) isContested(c *conn) bool {
+// isContested says whether c is a leader that another device waits to replace. If not, otherwise is called before that can
+// change.
+func (g *group) isContested(c *conn, otherwise func(*conn)) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return c.core.Leader() == c.member && c.core.Contested()
+	if c.core.Leader() == c.member && c.core.Contested() {
+		return true
+	}
+	otherwise(c)
+	return false
 }
 
 // ping has the writer send a ping, unless the one before is still waiting to be sent.
