@@ -119,12 +119,11 @@ func appendFrameHeader(b []byte, size int) []byte {
 func (o *outbox) Close() error {
 	o.mu.Lock()
 	o.ending = true
-	direct := o.direct
-	o.space.Broadcast()
-	o.mu.Unlock()
-	if !direct { // else the writer has set a deadline, until which it reads itself
+	if !o.direct { // else the writer has set a deadline, or is about to, until which it reads itself
 		o.Conn.SetReadDeadline(time.Unix(1, 0))
 	}
+	o.space.Broadcast()
+	o.mu.Unlock()
 	o.stir()
 	return nil
 }

@@ -63,6 +63,38 @@ func TestB45_OutboxSendsNothingBehindAClose(t *testing.T) {
 	}
 }
 
+// deadlines is a connection that tells when a read deadline is set.
+type deadlines struct {
+	recorder
+	set func()
+}
+
+func (d *deadlines) SetReadDeadline(time.Time) error {
+	d.set()
+	return nil
+}
+
+// The deadline with which the library ends reading does not come after the one that the writer sets for the peer's Close
+// frame: the writer cannot take over in between.
+func TestB45_OutboxEndsReadingBeforeTheWriterTakesOver(t *testing.T) {
+	socket := new(deadlines)
+	o := newOutbox(socket, func() {})
+	set := 0
+	socket.set = func() {
+		set++
+		if o.mu.TryLock() {
+			o.mu.Unlock()
+			t.Error("the writer could take over before the deadline is set")
+		}
+	}
+	o.Close()
+	o.passThrough()
+	o.Close()
+	if set != 1 {
+		t.Errorf("%d deadlines were set, want one, before the writer took over", set)
+	}
+}
+
 func TestFrameHeader(t *testing.T) {
 	for size, want := range map[int]string{
 		0:       "\x82\x00",
