@@ -263,15 +263,15 @@ func (s *Server) unreserve() {
 	}
 }
 
-// adopt makes a connection known; one that comes too late is told at once.
+// adopt makes a connection known; one that comes too late is told at once. Until then nobody else has it.
 func (s *Server) adopt(c *conn) {
-	s.pinger.add(c)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.connections[c] = struct{}{}
 	if s.stopping {
 		c.close = &shutdown
 	}
+	s.mu.Unlock()
+	s.pinger.add(c)
 }
 
 func (s *Server) remove(c *conn) {
