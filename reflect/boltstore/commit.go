@@ -76,7 +76,9 @@ func (s *Store) settle(file *boltFile, admitted []*reflect.Batch, w *writer, err
 	if slices.ContainsFunc(admitted, removes) {
 		s.noteRemoval(time.Now())
 	}
-	s.noteSpace(w.size)
+	if s.file == file { // else a read has found it damaged since; what is stored is carried over
+		s.noteSpace(w.size)
+	}
 }
 
 // journalNow returns the journal of the compaction in progress, if there is one.

@@ -369,6 +369,23 @@ func TestB43_LateErrorOfTheOldFile(t *testing.T) {
 	}
 }
 
+// A read may find the file damaged while a commit is in progress. What that has stored is not lost.
+func TestB43_ReadFailsDuringACommit(t *testing.T) {
+	s := openIn(t, t.TempDir(), Options{})
+	first := put(t, s, testGroup(1), 1)
+	s.faults.after = func() error {
+		_ = s.view(func(*bbolt.Tx) error { return reflect.ErrUnavailable }) // as a damaged page would
+		return nil
+	}
+	second := batchOf(first.Group, first.Epoch, 2)
+	if err := s.Commit([]*reflect.Batch{second})[0]; err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	s.faults = faults{}
+	wantVoid(t, s, second)
+	holds(t, s, first.Group, 1, 2)
+}
+
 func TestB43_CloseWhileUnavailable(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir, Options{})
