@@ -195,11 +195,14 @@ func (d *Device) awaitChatLink(ctx context.Context) (*chatLink, error) {
 	}
 }
 
-// setChatLink is called when the chat server has taken the login.
+// setChatLink is called when the chat server has taken the login; as for setLeader,
+// the session may have been left.
 func (d *Device) setChatLink(link *chatLink) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.chat.setLink(link)
+	if d.session == link.session {
+		d.chat.setLink(link)
+	}
 }
 
 // sendMessage sends a message and waits for its ack.
@@ -222,13 +225,20 @@ func (c *chatLink) sendMessage(ctx context.Context, m *csp.Message, data []byte)
 	if m.Flags&csp.FlagNoAck != 0 {
 		return nil
 	}
+	var end error
 	select {
 	case <-acked:
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		end = context.Cause(ctx)
 	case <-c.session.ctx.Done():
-		return context.Cause(c.session.ctx)
+		end = context.Cause(c.session.ctx)
+	}
+	select {
+	case <-acked: // before the end
+		return nil
+	default:
+		return end
 	}
 }
 

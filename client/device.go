@@ -263,8 +263,12 @@ func (d *Device) leaveSession() {
 	}
 }
 
-func (d *Device) setLeader() {
+// setLeader is told by a session that it leads. The reader may learn that when the
+// session has been left already.
+func (d *Device) setLeader(s *session) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.leader = true
+	if d.session == s {
+		d.leader = true
+	}
 }

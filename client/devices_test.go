@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"openmediator/client"
 	"openmediator/d2m"
@@ -162,6 +163,28 @@ func TestB33_SharedData(t *testing.T) {
 		p = f.register()
 		awaitConnected(t, d, p)
 		if got, err := d.SharedData(); got != nil || err != nil {
+			t.Errorf("SharedData: %q, %v", got, err)
+		}
+	})
+}
+
+// What the server has taken counts, whether it was waited for or not.
+func TestSharedDataThatNobodyWaitsFor(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		d := start(t, f.config())
+		p := f.register()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		set := goDo(func() error { return d.SetSharedData(ctx, []byte("new")) })
+		receive[d2m.SetSharedDeviceData](p)
+		receive[d2m.GetDevicesInfo](p)
+		cancel(errTest)
+		var unknown *client.UnknownError
+		if err := <-set; !errors.As(err, &unknown) {
+			t.Errorf("SetSharedData: %v", err)
+		}
+		p.send(d2m.DevicesInfo{})
+		synctest.Wait()
+		if got, err := d.SharedData(); string(got) != "new" || err != nil {
 			t.Errorf("SharedData: %q, %v", got, err)
 		}
 	})

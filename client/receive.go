@@ -107,7 +107,7 @@ func (s *session) dispatchLeader() error {
 		return violation("RolePromotedToLeader: comes twice")
 	}
 	s.leads = true
-	s.device.setLeader()
+	s.device.setLeader(s)
 	return s.toHandler(promoted{})
 }
 
@@ -127,9 +127,11 @@ func (s *session) toHandler(e event) error {
 	return nil
 }
 
+// readOn tells the link first: as soon as the connection counts as read, its silence
+// counts, too.
 func (s *session) readOn() {
-	s.heard()
 	s.chat.heard()
+	s.heard()
 }
 
 // open decrypts and decodes an envelope. The result owns its bytes.

@@ -528,3 +528,43 @@ func TestB12_LeaderAndQueueEvents(t *testing.T) {
 		}
 	})
 }
+
+// The server may promote a device when that has left the session, but has not closed
+// the connection yet.
+func TestB12_NoLeaderBehindTheSession(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		config := f.config()
+		busy, fail := make(chan struct{}), make(chan struct{})
+		config.OnQueueDry = func() { <-busy }
+		d := start(t, config)
+		p := f.register()
+		result := goTransact(t.Context(), d, nil, func(ctx context.Context, tx *client.Transaction) error {
+			if err := reflecting("undone")(ctx, tx); err != nil {
+				return err
+			}
+			<-fail
+			return errTest
+		})
+		p.grant()
+		p.take("undone")
+		p.send(d2m.ReflectionQueueDry{})
+		synctest.Wait()
+		close(fail)
+		if err := <-result; !errors.Is(err, errTest) {
+			t.Errorf("error is %v", err)
+		}
+		synctest.Wait()
+		p.send(d2m.RolePromotedToLeader{})
+		synctest.Wait()
+		if d.Connected() || d.IsLeader() {
+			t.Errorf("Connected %v, IsLeader %v without a session", d.Connected(), d.IsLeader())
+		}
+		close(busy)
+		p.receiveEnd()
+		p = f.register()
+		awaitConnected(t, d, p)
+		if d.IsLeader() {
+			t.Error("is leader on the new connection")
+		}
+	})
+}

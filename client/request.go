@@ -19,6 +19,7 @@ type request struct {
 	sealed   []byte       // the envelope of a Reflect
 	begins   *Transaction // of a BeginTransaction
 	within   *Transaction // whose connection the request is for; nil if any will do
+	answered func()       // called by the reader, in the order of the answers; or nil
 
 	state atomic.Int32 // waiting, taken or withdrawn
 

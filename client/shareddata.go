@@ -19,13 +19,14 @@ func (d *Device) SetSharedData(ctx context.Context, plain []byte) error {
 		return err
 	}
 	r := newRequest("shared data", d2m.TypeDevicesInfo, d2m.SetSharedDeviceData{Data: sealed}, d2m.GetDevicesInfo{})
-	if _, err := d.ask(ctx, r); err != nil {
-		return err
+	// Set where answers come in: that has an order, callers have none.
+	r.answered = func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.shared = sealed
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.shared = sealed
-	return nil
+	_, err = d.ask(ctx, r)
+	return err
 }
 
 // SharedData returns what the group's devices share, as it was at the last login or

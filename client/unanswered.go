@@ -49,6 +49,9 @@ func (u *unanswered) answer(message d2m.Message) bool {
 	if r == nil {
 		return false
 	}
+	if r.answered != nil {
+		r.answered()
+	}
 	r.finish(message, nil)
 	return true
 }
