@@ -212,6 +212,11 @@ func (s *store) do(do func(*transaction) error) error {
 	case err := <-result:
 		return err
 	case <-s.done:
+	}
+	select {
+	case err := <-result: // of the last transaction
+		return err
+	default:
 		return errStopped
 	}
 }
