@@ -109,8 +109,9 @@ func (p *proxying) run(ask byte, play func(*proxying, *conn) error) error {
 	var sent atomic.Int64
 	tasks := []func() error{p.look(ask, before)}
 	for _, c := range conns {
-		if err := c.handshake(ask); err != nil {
-			return chatProblem(err)
+		if err := p.handshake(c, ask); err != nil {
+			p.fail(chatProblem(err)) // no effect if the load was ended, which the error comes of then
+			return p.err()
 		}
 		tasks = append(tasks, func() error {
 			err := play(p, c)
@@ -142,9 +143,9 @@ func (p *proxying) look(ask byte, before int64) func() error {
 }
 
 // handshake opens the way to the chat server, which sends two messages of its own.
-func (c *conn) handshake(ask byte) error {
-	c.SetDeadline(time.Now().Add(stepTimeout))
-	defer c.SetDeadline(time.Time{})
+func (p *proxying) handshake(c *conn, ask byte) error {
+	p.setDeadline(c, time.Now().Add(stepTimeout))
+	defer p.setDeadline(c, time.Time{})
 	hello := make([]byte, csp.ClientHelloSize)
 	hello[0] = ask
 	if err := c.write(appendMessage(nil, d2m.Proxy{Data: hello})); err != nil {
