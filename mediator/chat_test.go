@@ -493,6 +493,7 @@ func TestB35_WhatHasArrivedTogetherGoesTogether(t *testing.T) {
 				w.message(d2m.Proxy{Data: []byte("x")})
 				chat := <-u.conns
 				readExactly(t, chat, 1)
+				synctest.Wait() // what comes while the first byte is written would go in one piece, too
 				w.write(c.input)
 				w.listen()
 				buffer := make([]byte, 100)
