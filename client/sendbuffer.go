@@ -55,15 +55,18 @@ func (b *sendBuffer) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write keeps p for sending. It does not block.
+// Write keeps p for sending. It does not block. What nobody takes any more is lost without an error, which would end the
+// library's reading with the first ping: the reason may be a Close frame that is still to be read.
 func (b *sendBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.err != nil:
-		return 0, b.err
 	case b.closing:
 		return 0, net.ErrClosed
+	case b.err == errSendLimit:
+		return 0, b.err
+	case b.err != nil:
+		return len(p), nil
 	case len(b.waiting)+len(p) > sendLimit:
 		b.err = errSendLimit
 		b.notify()

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/binary"
@@ -10,6 +11,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"openmediator/client"
@@ -69,5 +72,53 @@ func TestCutMessageIsNone(t *testing.T) {
 			t.Errorf("%d bytes of %d gave a %T and the error %v", len(cut), len(whole), got, err)
 		}
 		w.CloseNow()
+	}
+}
+
+// deafConn is a connection whose peer takes nothing more at some time, though all that it has sent is there.
+type deafConn struct {
+	net.Conn
+	deaf   atomic.Bool
+	failed chan struct{} // closed by the first write that fails
+}
+
+func (c *deafConn) Write(p []byte) (int, error) {
+	if !c.deaf.Load() {
+		return c.Conn.Write(p)
+	}
+	select {
+	case <-c.failed:
+	default:
+		close(c.failed)
+	}
+	return 0, syscall.EPIPE
+}
+
+// A Close frame that has arrived is read though nothing can be sent any more, not even an answer to the ping before it.
+func TestCloseIsReadBehindAPingThatCannotBeAnswered(t *testing.T) {
+	const ping, close4113 = "\x89\x00", "\x88\x02\x10\x11"
+	c := &deafConn{failed: make(chan struct{})}
+	dialer := client.Dialer{DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		c.Conn, err = new(net.Dialer).DialContext(ctx, network, address)
+		return c, err
+	}}
+	w, err := dialer.Dial(t.Context(), serveBytes(t, []byte(ping+close4113)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.CloseNow()
+	c.deaf.Store(true)
+	if err := w.Send(t.Context(), d2m.GetDevicesInfo{}); err != nil {
+		t.Fatal(err)
+	}
+	<-c.failed
+	_, err = w.Receive(t.Context())
+	var closed *client.CloseError
+	if !errors.As(err, &closed) || closed.Code != d2m.CloseDropped {
+		t.Errorf("got %v", err)
+	}
+	var lost *client.LostError
+	if err := w.Send(t.Context(), d2m.GetDevicesInfo{}); !errors.As(err, &lost) {
+		t.Errorf("to send then: got %v", err)
 	}
 }
