@@ -85,6 +85,9 @@ func (r *run) soak(ctx context.Context) (*life, error) {
 	if _, err := r.load(ctx, r.duration, steady); err != nil {
 		return l, err
 	}
+	if r.tally.findings.Load() > 0 {
+		return l, nil // groups that were given up have left something
+	}
 	return l, r.restAsBefore(ctx, before)
 }
 
