@@ -27,7 +27,7 @@ const exitCodes = `Exit codes:
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go obeySignals(cancel)
+	go obeySignals(takeSignals(), cancel)
 
 	root := newRootCommand()
 	root.SetArgs(args)
@@ -51,11 +51,17 @@ func report(err error) string {
 	return prefix + printable(describe(err)) + "\n"
 }
 
-// obeySignals ends the command in an orderly way at the first signal, and the process at the second. It runs as long as
-// the process does.
-func obeySignals(cancel context.CancelFunc) {
+// takeSignals keeps signals from ending the process. It is to be done before the command begins: a goroutine of its own could
+// come too late to it, when a server listens already and is told to stop.
+func takeSignals() chan os.Signal {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	return signals
+}
+
+// obeySignals ends the command in an orderly way at the first signal, and the process at the second. It runs as long as
+// the process does.
+func obeySignals(signals <-chan os.Signal, cancel context.CancelFunc) {
 	<-signals
 	cancel()
 	<-signals

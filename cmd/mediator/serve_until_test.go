@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"net"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -34,4 +37,18 @@ func TestB41_DrainEndsTheServer(t *testing.T) {
 	if err := <-ended; err != nil || !strings.Contains(log.String(), `"message":"stopped"`) || strings.Contains(log.String(), "failed") {
 		t.Errorf("%v; the log:\n%s", err, log)
 	}
+}
+
+// A signal is obeyed as soon as signals are taken, and does not end the process.
+func TestSignalsAreTakenAtOnce(t *testing.T) {
+	signals := takeSignals()
+	defer signal.Stop(signals)
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Signal(syscall.SIGTERM)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-signals
 }
