@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"openmediator/client"
@@ -25,7 +26,8 @@ type connection struct {
 
 	changed chan struct{} // holds an element if there is something for the device to look at
 	over    chan struct{} // closed when reading has ended
-	quit    chan struct{} // closed to end a pause of the reader
+	awake   chan struct{} // closed when the reader is not to pause any more
+	waking  sync.Once
 
 	// the device's goroutine's
 	ended  bool
@@ -59,7 +61,7 @@ func newConnection(a *attempt, wire *client.Wire, info d2m.ServerInfo) *connecti
 		device: d, life: a.life, road: on, wire: wire, info: info, chat: a.chat,
 		habit:   habit(d.random.IntN(int(habits))),
 		lazy:    d.faults["slow"] && !d.settling && d.kind != honest && d.random.IntN(8) == 0,
-		changed: make(chan struct{}, 1), over: make(chan struct{}), quit: make(chan struct{}),
+		changed: make(chan struct{}, 1), over: make(chan struct{}), awake: make(chan struct{}),
 		enough: time.Now().Add(time.Hour),
 	}
 	switch {
@@ -119,9 +121,12 @@ func (c *connection) rest(d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-c.quit:
+	case <-c.awake:
 	}
 }
+
+// wake ends the pauses of the reader.
+func (c *connection) wake() { c.waking.Do(func() { close(c.awake) }) }
 
 func (c *connection) notify() {
 	select {
@@ -230,7 +235,7 @@ func (c *connection) end(orderly bool) {
 		return
 	}
 	c.ended = true
-	close(c.quit)
+	c.wake()
 	c.note(history.Event{Kind: history.Ended}, func() { c.replaced, c.ownEnd = true, true })
 	if orderly {
 		c.wire.Close(d2m.CloseNormal, "")
@@ -243,9 +248,11 @@ func (c *connection) end(orderly bool) {
 // errLost stands for an end of the connection that the reader knows about.
 var errLost = errors.New("connection: is over")
 
-// awaitEnd gives the reader some time to learn why a connection has ended that cannot be sent on any more.
+// awaitEnd gives the reader some time to learn why a connection has ended that cannot be sent on any more: the Close frame may
+// stand behind all that it has not read yet.
 func (c *connection) awaitEnd() {
-	timer := time.NewTimer(5 * time.Second)
+	c.wake()
+	timer := time.NewTimer(answerLimit)
 	defer timer.Stop()
 	select {
 	case <-c.over:

@@ -93,7 +93,7 @@ func (c *connection) awaitReplaced() {
 	c.recording.Lock()
 	c.ownEnd = true
 	c.recording.Unlock()
-	close(c.quit)
+	c.wake()
 	c.wire.CloseNow()
 	<-c.over
 	if !ended {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -112,5 +113,17 @@ func TestHonestDevicesTellHowSlowTheServerIs(t *testing.T) {
 		if slow := w.history.History(nil).Servers[0].Slowest >= 3*time.Second; slow != test.slow {
 			t.Errorf("%s: the server is slow: %v", name, slow)
 		}
+	}
+}
+
+func TestExcerptIsOfTheDeviceItself(t *testing.T) {
+	h := &history.History{Servers: make([]history.Server, 1), Devices: []history.Device{
+		{ID: 0, Events: []history.Event{
+			{Kind: history.Connected, Server: 1, NewSlot: true}, {Kind: history.Rejected, Holder: 1}, {Kind: history.Promoted},
+		}},
+		{ID: 1, Events: []history.Event{{Kind: history.Connected, Server: 1, NewSlot: true}, {Kind: history.Dry}}},
+	}}
+	if text := excerpt(h, 1); !strings.Contains(text, "dry") || strings.Contains(text, "leader") {
+		t.Errorf("got\n%s\nof\n%v", text, h)
 	}
 }

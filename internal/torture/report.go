@@ -199,8 +199,7 @@ func sentence(err error) string {
 // excerpt returns the end of a device's history.
 func excerpt(h *history.History, id d2m.DeviceID) string {
 	const last = 60
-	text := h.String()
-	_, own, _ := strings.Cut(text, fmt.Sprintf("device %d\n", id))
+	_, own, _ := strings.Cut("\n"+h.String(), fmt.Sprintf("\ndevice %d\n", id)) // lines of others may end with its name
 	lines := strings.Split(own, "\n")
 	if end := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "device ") }); end >= 0 {
 		lines = lines[:end]
