@@ -71,7 +71,7 @@ type member struct {
 // named in events.
 func (s *realServer) join(config client.Config) *member {
 	s.t.Helper()
-	m := &member{t: s.t, messages: make(chan client.Message, 1000), events: make(chan string, 100)}
+	m := &member{t: s.t, messages: make(chan client.Message, 1000), events: make(chan string, 10_000)}
 	config.URL = s.url
 	if config.Keys == nil {
 		config.Keys = testKeys
