@@ -113,6 +113,7 @@ func (w *world) sendMessage(from *online) {
 	w.sent++
 	m := from.message(w.users[to], csp.MessageID(w.sent), fmt.Sprintf("message %d", w.sent))
 	w.waiting[to] = append(w.waiting[to], waiting{w.sent, m})
+	synctest.Wait() // a turn that has begun before may find the message stored and not acked yet
 	from.post(m)
 	synctest.Wait()
 	from.expectAck(m) // it goes out before the message that it is about, should that come here too
