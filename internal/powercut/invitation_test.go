@@ -56,17 +56,7 @@ func TestB6_PowerCutOfAnInvitation(t *testing.T) {
 		t.Fatal("the trace does not show that a device was registered")
 	}
 	r.told = r.Outputs[i].Line
-	if err := r.Complete(); err != nil {
-		t.Fatal(err)
-	}
-	start := time.Now()
-	options := replayOptions(t, drawnSeed())
-	options.Selections = max(options.Selections, 200) // there are few syncs, and a verdict is quick
-	result, err := r.Replay(t.Context(), options, r.verdict)
-	t.Logf("seed %d: %v, in %v", drawnSeed(), result, time.Since(start).Round(time.Millisecond))
-	if err != nil {
-		t.Error(err)
-	}
+	replayWhole(t, r.Recording, r.verdict)
 }
 
 func (r *invited) data(root string) string { return filepath.Join(root, DataName) }
@@ -91,17 +81,7 @@ func (r *invited) serve(t *testing.T, binary string, do func(ctx context.Context
 	if err := process.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
-	r.read(t, log, func(o Output) bool { return o.Descriptor > 2 })
-}
-
-func (r *invited) read(t *testing.T, log string, keep func(Output) bool) {
-	t.Helper()
-	file, err := os.Open(log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if err := r.Add(file, keep); err != nil {
+	if err := r.AddFile(log, func(o Output) bool { return o.Descriptor > 2 }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -119,7 +99,9 @@ func (r *invited) invite(t *testing.T, binary string) {
 		t.Fatalf("%v: %s", err, output)
 	}
 	r.code = printed.Code
-	r.read(t, log, func(o Output) bool { return o.Descriptor == 1 })
+	if err := r.AddFile(log, func(o Output) bool { return o.Descriptor == 1 }); err != nil {
+		t.Fatal(err)
+	}
 	r.made = r.Outputs[len(r.Outputs)-1].Line
 }
 

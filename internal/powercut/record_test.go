@@ -105,12 +105,7 @@ func (d *driven) run(t *testing.T, inject []string, flags ...string) (killed boo
 	if err := d.keepMarks(marks.Bytes()); err != nil {
 		return killed, err
 	}
-	file, err := os.Open(log)
-	if err != nil {
-		return killed, err
-	}
-	defer file.Close()
-	return killed, d.Add(file, func(o Output) bool { return o.Descriptor == 1 })
+	return killed, d.AddFile(log, func(o Output) bool { return o.Descriptor == 1 })
 }
 
 // keepMarks adds the marks of a run for the next one.
@@ -144,6 +139,22 @@ func (d *driven) replay(t *testing.T) error {
 	result, err := d.Replay(t.Context(), replayOptions(t, d.seed), marks.Verdict)
 	t.Logf("seed %d: %d commits, %v, in %v", d.seed, marks.Commits(), result, time.Since(start).Round(time.Millisecond))
 	return err
+}
+
+// replayWhole cuts the power in all places of a recording that is short.
+func replayWhole(t *testing.T, r *Recording, verdict func(root string, line int) error) {
+	t.Helper()
+	if err := r.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	options := replayOptions(t, drawnSeed())
+	options.Selections = max(options.Selections, 200) // there are few syncs, and a verdict is quick
+	result, err := r.Replay(t.Context(), options, verdict)
+	t.Logf("seed %d: %v, in %v", drawnSeed(), result, time.Since(start).Round(time.Millisecond))
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func replayOptions(t *testing.T, seed uint64) Options {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -88,6 +89,16 @@ func NewRecording(root string) *Recording {
 
 // Operations returns how many there are, syncs included.
 func (r *Recording) Operations() int { return len(r.operations) }
+
+// AddFile is Add for a log of strace that is a file.
+func (r *Recording) AddFile(log string, keep func(Output) bool) error {
+	file, err := os.Open(log)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return r.Add(file, keep)
+}
 
 // Add adds what a process did, as strace has written it down. What it wrote to other files is kept where keep says so.
 func (r *Recording) Add(log io.Reader, keep func(Output) bool) error {

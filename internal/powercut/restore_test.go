@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"openmediator/backup"
 	"openmediator/d2m"
@@ -50,17 +49,7 @@ func TestPowerCut_Restore(t *testing.T) {
 		r.backups[i] = makeBackup(t, byte(i+1))
 		r.record(t, binary, i)
 	}
-	if err := r.Complete(); err != nil {
-		t.Fatal(err)
-	}
-	start := time.Now()
-	options := replayOptions(t, drawnSeed())
-	options.Selections = max(options.Selections, 200) // there are few syncs, and a verdict is quick
-	result, err := r.Replay(t.Context(), options, r.verdict)
-	t.Logf("seed %d: %v, in %v", drawnSeed(), result, time.Since(start).Round(time.Millisecond))
-	if err != nil {
-		t.Error(err)
-	}
+	replayWhole(t, r.Recording, r.verdict)
 }
 
 // makeBackup writes a backup of a store with some groups, of keys and of an invitation, all of which n is in.
@@ -111,12 +100,7 @@ func (r *restored) record(t *testing.T, binary string, i int) {
 	if output, err := process.CombinedOutput(); err != nil {
 		t.Fatalf("restore: %v\n%s", err, output)
 	}
-	file, err := os.Open(log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if err := r.Add(file, func(o Output) bool { return o.Descriptor == 1 }); err != nil {
+	if err := r.AddFile(log, func(o Output) bool { return o.Descriptor == 1 }); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.Outputs) != i+1 {
@@ -124,7 +108,7 @@ func (r *restored) record(t *testing.T, binary string, i int) {
 	}
 	r.ended[i] = r.Outputs[i].Line
 	looked := filepath.Join(t.TempDir(), "copy") // a look changes the files
-	err = os.CopyFS(looked, os.DirFS(r.root))
+	err := os.CopyFS(looked, os.DirFS(r.root))
 	if err == nil {
 		r.holds[i], err = held(r.data(looked))
 	}

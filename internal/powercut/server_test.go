@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -155,12 +154,7 @@ func (s *served) stop(t *testing.T) {
 	if err := s.process.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.Open(s.log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if err := s.Add(file, func(o Output) bool { return o.Descriptor > 2 }); err != nil {
+	if err := s.AddFile(s.log, func(o Output) bool { return o.Descriptor > 2 }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Complete(); err != nil {
