@@ -37,9 +37,10 @@ const (
 	domain = "mediator.example"
 	second = "mediator.example.net"
 
-	// lifetime of certificates. A third of it before the end they are renewed.
-	lifetime = 45 * time.Second
-	patience = 90 * time.Second
+	// lifetime of certificates. When a third of it is left they are renewed: the server looks every ten seconds, and an order
+	// in which nonces are refused takes as long again.
+	lifetime = 90 * time.Second
+	patience = 2 * lifetime
 )
 
 // authority is Pebble, and a DNS server by which all names lead to this machine.
