@@ -40,13 +40,27 @@ func (d *dialer) dial(ctx context.Context, address, isolation string) (net.Conn,
 	if d.socks == "" {
 		return d.direct.DialContext(ctx, "tcp", address)
 	}
-	through, err := proxy.SOCKS5("tcp", d.socks, &proxy.Auth{User: isolation, Password: isolation}, &d.direct)
+	through, err := proxy.SOCKS5("tcp", d.socks, &proxy.Auth{User: isolation, Password: isolation}, nil)
 	if err != nil {
 		return nil, err
 	}
-	dialer, ok := through.(proxy.ContextDialer)
+	asker, ok := through.(socksAsker)
 	if !ok {
-		return nil, errors.New("SOCKS dialer: takes no context")
+		return nil, errors.New("SOCKS dialer: takes no connection")
 	}
-	return dialer.DialContext(ctx, "tcp", address)
+	conn, err := d.direct.DialContext(ctx, "tcp", d.socks)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := asker.DialWithConn(ctx, conn, "tcp", address); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// socksAsker asks a SOCKS proxy, over a connection to it, for one to an address. Unlike [proxy.ContextDialer] it leaves the
+// TCP connection in sight, of which one side can be ended alone.
+type socksAsker interface {
+	DialWithConn(ctx context.Context, conn net.Conn, network, address string) (net.Addr, error)
 }

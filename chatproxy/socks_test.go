@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func startSOCKS(t *testing.T, target string) *socksServer {
 	return s
 }
 
-// serve handles one connection after the other; what it relays goes one way.
+// serve handles one connection after the other.
 func (s *socksServer) serve() {
 	for {
 		c, err := s.Accept()
@@ -87,7 +88,11 @@ func (s *socksServer) handle(c net.Conn) {
 	defer target.Close()
 	s.requests <- request
 	c.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+	var back sync.WaitGroup
+	back.Go(func() { io.Copy(c, target) })
 	io.Copy(target, r)
+	target.(*net.TCPConn).CloseWrite()
+	back.Wait()
 }
 
 func (s *socksServer) read(r io.Reader, size int) []byte {
@@ -142,6 +147,39 @@ func TestSOCKS(t *testing.T) {
 		}
 		session.Leave()
 		conn.Close()
+	}
+}
+
+// B37: what a chat server says when the device has gone does not take away what the device has sent last: through a
+// SOCKS proxy, too, the sending side is ended alone.
+func TestB37_SOCKSHalfClose(t *testing.T) {
+	chat, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chat.Close()
+	socks := startSOCKS(t, chat.Addr().String())
+	d := newDialer(&Config{SOCKS: socks.Addr().String()})
+	own, err := d.dial(t.Context(), "chat.example.invalid:5222", "one group")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	conn, err := chat.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s := &Session{left: true, upstream: &upstream{Conn: own}}
+	own.Write([]byte("last words"))
+	s.sayGoodbye()
+	if heard, err := io.ReadAll(conn); err != nil || string(heard) != "last words" {
+		t.Errorf("chat server got %q, %v", heard, err)
+	}
+	conn.Write([]byte("too late"))
+	conn.Close()
+	if rest, err := io.ReadAll(own); err != nil || string(rest) != "too late" {
+		t.Errorf("got %q, %v, behind the end of what was sent", rest, err)
 	}
 }
 
