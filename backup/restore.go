@@ -15,9 +15,6 @@ import (
 // ErrNotEmpty says that there is something in the directory that a backup is to be restored into.
 var ErrNotEmpty = errors.New("is not empty")
 
-// stagingName is the directory in which all is made before it is moved.
-const stagingName = boltstore.RestoringName + ".new"
-
 // maxAhead is how far in the future a backup may have been made.
 const maxAhead = 24 * time.Hour
 
@@ -62,7 +59,7 @@ func restore(path, dir string, replace bool, now time.Time, step func(string) er
 	if len(occupied) > 0 && !replace {
 		return done, fmt.Errorf("data directory %s: %w: it has %s", dir, ErrNotEmpty, occupied[0])
 	}
-	r := &restoring{dir: dir, staging: filepath.Join(dir, stagingName), step: step}
+	r := &restoring{dir: dir, staging: filepath.Join(dir, boltstore.StagingName), step: step}
 	if err := r.stage(path, now); err != nil {
 		r.discard()
 		return done, err
@@ -109,7 +106,7 @@ func entriesOf(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, entry := range entries {
 		switch name := entry.Name(); {
-		case name == boltstore.LockName, name == stagingName, name == "lost+found", entry.Type()&fs.ModeSocket != 0:
+		case name == boltstore.LockName, name == boltstore.StagingName, name == "lost+found", entry.Type()&fs.ModeSocket != 0:
 		default:
 			names = append(names, name)
 		}

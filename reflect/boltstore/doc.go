@@ -8,8 +8,10 @@
 //	mediator.db.compact  the copy, while a compaction is in progress
 //	mediator.db.v0       what mediator.db was before it was migrated from this version, until the next compaction
 //	mediator.restore     a directory: what a backup holds is moved to its places (package backup); Open refuses meanwhile
+//	mediator.restore.new a directory: what a backup holds, before it is moved
 //
-// Those with new and compact are removed when the directory is opened: what they hold is in mediator.db.
+// Those with new and compact are removed when the directory is opened: what they hold is in mediator.db, or was never to
+// be the server's.
 //
 // What this package makes has mode 0600, directories 0700, whatever the umask; modes of what was there before are left
 // alone. A directory is synced after a file in it was made or replaced.

@@ -32,6 +32,9 @@ const (
 
 	// RestoringName is there while what a backup holds is moved to its places (package backup).
 	RestoringName = "mediator.restore"
+
+	// StagingName is where a restore makes all that it moves.
+	StagingName = RestoringName + ".new"
 )
 
 // Why a directory cannot be opened.
@@ -112,8 +115,8 @@ func prepare(dir string, options Options) error {
 			return err
 		}
 	}
-	for _, leftover := range []string{newName, compactName} {
-		if err := removeFile(filepath.Join(dir, leftover)); err != nil {
+	for _, leftover := range []string{newName, compactName, StagingName} {
+		if err := os.RemoveAll(filepath.Join(dir, leftover)); err != nil {
 			return err
 		}
 	}

@@ -277,13 +277,20 @@ func TestLeftoverIsRemoved(t *testing.T) {
 	s := openIn(t, dir, Options{})
 	put(t, s, testGroup(1), 1)
 	closeStore(t, s)
-	leftover := filepath.Join(dir, newName)
-	if err := os.WriteFile(leftover, []byte("what a crash has left"), 0o600); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, StagingName), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	leftovers := []string{newName, compactName, filepath.Join(StagingName, fileName)}
+	for _, name := range leftovers {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("what a crash has left"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	holds(t, openIn(t, dir, Options{}), testGroup(1), 1)
-	if _, err := os.Stat(leftover); !errors.Is(err, os.ErrNotExist) {
-		t.Fatalf("%s is still there (%v)", newName, err)
+	for _, name := range append(leftovers, StagingName) {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there (%v)", name, err)
+		}
 	}
 }
 
