@@ -320,7 +320,7 @@ func BenchmarkOpen(b *testing.B) {
 		}
 		claimed += time.Since(start)
 		start = time.Now()
-		if _, err := os.ReadFile(filepath.Join(dir, fileName)); err != nil {
+		if _, err := os.ReadFile(filepath.Join(dir, FileName)); err != nil {
 			b.Fatal(err)
 		}
 		read += time.Since(start)

@@ -22,7 +22,7 @@ func Check(dir string) error {
 	if err := mayWrite(dir); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
+	file, err := os.OpenFile(filepath.Join(dir, LockName), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

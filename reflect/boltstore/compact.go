@@ -187,7 +187,7 @@ func (c *compaction) create() (err error) {
 	if c.result.Before, err = c.from.size(); err != nil {
 		return err
 	}
-	if c.old, err = os.OpenFile(filepath.Join(c.store.dir, fileName), os.O_RDWR, 0); err != nil {
+	if c.old, err = os.OpenFile(filepath.Join(c.store.dir, FileName), os.O_RDWR, 0); err != nil {
 		return err
 	}
 	if err := c.checkRoom(c.result.Before - c.from.free()); err != nil {

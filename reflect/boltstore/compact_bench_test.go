@@ -175,7 +175,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // plainCopy copies the store's file, and removes the copy.
 func plainCopy(b *testing.B, s *Store) {
 	b.Helper()
-	from, err := os.Open(filepath.Join(s.dir, fileName))
+	from, err := os.Open(filepath.Join(s.dir, FileName))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (c *compaction) trySwitch() error {
 	if err := s.faults.at(stepRename); err != nil {
 		return err
 	}
-	if err := os.Rename(c.path, filepath.Join(s.dir, fileName)); err != nil {
+	if err := os.Rename(c.path, filepath.Join(s.dir, FileName)); err != nil {
 		return err
 	}
 	err = errors.Join(s.faults.at(stepRenamed), durable.SyncDirectory(s.dir), s.faults.at(stepSwitched))

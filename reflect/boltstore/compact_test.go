@@ -63,7 +63,7 @@ func TestB17_CompactionLeavesNothingDeleted(t *testing.T) {
 	commit(t, s, &reflect.Batch{Group: gone, Epoch: holds300(t, s, gone), Erase: true})
 	deleted := map[string][]byte{"envelope": testEnvelope(200), "envelope of the group": testEnvelope(300), "group id": gone[:]}
 	for what, secret := range deleted {
-		if files := grep(t, dir, secret); !slices.Equal(files, []string{fileName}) {
+		if files := grep(t, dir, secret); !slices.Equal(files, []string{FileName}) {
 			t.Fatalf("the %s is in %v: nothing is tested here", what, files)
 		}
 	}
@@ -260,7 +260,7 @@ func storeMuch(t *testing.T, s *Store) {
 func (h *history) image(at step) image {
 	h.t.Helper()
 	files := make(map[string][]byte)
-	for _, name := range []string{fileName, compactName, newName} {
+	for _, name := range []string{FileName, compactName, newName} {
 		if data, err := os.ReadFile(filepath.Join(h.s.dir, name)); err == nil {
 			files[name] = data
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -354,7 +354,7 @@ func TestB43_PowerCutAtTheSwitch(t *testing.T) {
 			durable = fileOf(t, filepath.Join(s.dir, compactName))
 		case stepRenamed, stepSwitched:
 			i := h.image(at)
-			i.files = map[string][]byte{fileName: durable}
+			i.files = map[string][]byte{FileName: durable}
 			after = append(after, i)
 		}
 		return nil
@@ -378,7 +378,7 @@ func TestB43_CompactionThatFails(t *testing.T) {
 			s := openIn(t, dir, Options{noSync: true})
 			h := newHistory(t, s, 20)
 			storeMuch(t, s)
-			inode := statOf(t, filepath.Join(dir, fileName))
+			inode := statOf(t, filepath.Join(dir, FileName))
 			s.faults.step = func(at step) error {
 				if at == failing {
 					return syscall.ENOSPC
@@ -397,7 +397,7 @@ func TestB43_CompactionThatFails(t *testing.T) {
 				for group := range h.numbers {
 					h.epochs[group] = holds(t, s, group, h.numbers[group]...)
 				}
-			} else if !os.SameFile(inode, statOf(t, filepath.Join(dir, fileName))) {
+			} else if !os.SameFile(inode, statOf(t, filepath.Join(dir, FileName))) {
 				t.Fatal("the file was replaced")
 			}
 			h.change()
@@ -650,11 +650,11 @@ func TestB17_YearOfChurnLeavesTheFileBounded(t *testing.T) {
 		}
 		commit(t, s, &reflect.Batch{Group: testGroup(1), Epoch: epoch, Delete: keys, State: []byte("state")})
 		if day%7 != 0 {
-			largestFile = max(largestFile, statOf(t, filepath.Join(dir, fileName)).Size())
+			largestFile = max(largestFile, statOf(t, filepath.Join(dir, FileName)).Size())
 			continue
 		}
 		compact(t, s)
-		if size := statOf(t, filepath.Join(dir, fileName)).Size(); size > 128<<10 {
+		if size := statOf(t, filepath.Join(dir, FileName)).Size(); size > 128<<10 {
 			t.Fatalf("day %d: the file has %d bytes and nothing is stored", day, size)
 		}
 	}

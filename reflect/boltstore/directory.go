@@ -60,7 +60,7 @@ func createFile(path string) error {
 
 // replace puts the new file in the place of the old one, durably.
 func replace(dir string) error {
-	if err := os.Rename(filepath.Join(dir, newName), filepath.Join(dir, fileName)); err != nil {
+	if err := os.Rename(filepath.Join(dir, newName), filepath.Join(dir, FileName)); err != nil {
 		return err
 	}
 	return durable.SyncDirectory(dir)
@@ -71,7 +71,7 @@ func replace(dir string) error {
 type directoryLock struct{ file *os.File }
 
 func lockDirectory(dir string) (*directoryLock, error) {
-	file, err := openLock(filepath.Join(dir, lockName))
+	file, err := openLock(filepath.Join(dir, LockName))
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ type Locked struct {
 func (l *Locked) Unlock() {
 	entries, err := os.ReadDir(l.dir)
 	if l.made && err == nil && len(entries) == 1 {
-		_ = os.Remove(filepath.Join(l.dir, lockName))
+		_ = os.Remove(filepath.Join(l.dir, LockName))
 		_ = os.Remove(l.dir)
 	}
 	l.lock.release()

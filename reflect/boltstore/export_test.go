@@ -87,8 +87,8 @@ func TestExportAndImport(t *testing.T) {
 	}
 	closeStore(t, s)
 	copied := imported(t, pieces, done.LastKey, time.Now(), time.Now())
-	want, wantKey := entriesIn(t, filepath.Join(dir, fileName))
-	got, gotKey := entriesIn(t, filepath.Join(copied, fileName))
+	want, wantKey := entriesIn(t, filepath.Join(dir, FileName))
+	got, gotKey := entriesIn(t, filepath.Join(copied, FileName))
 	if !maps.Equal(got, want) || gotKey != wantKey {
 		t.Errorf("%d entries, last key %d; want %d and %d", len(got), gotKey, len(want), wantKey)
 	}
@@ -131,7 +131,7 @@ func TestExportIsOfOneMoment(t *testing.T) {
 	if done.Rounds == 0 || n < 4 {
 		t.Errorf("%d commits, %d rounds: nothing is tested here", n, done.Rounds)
 	}
-	got, _ := entriesIn(t, filepath.Join(imported(t, pieces, done.LastKey, time.Now(), time.Now()), fileName))
+	got, _ := entriesIn(t, filepath.Join(imported(t, pieces, done.LastKey, time.Now(), time.Now()), FileName))
 	state := func(group []byte) string { return got[place{partState, string(group)}] }
 	if want := fmt.Sprint(n); state(first[:]) != want || state(last[:]) != want {
 		t.Errorf("the groups have %q and %q, want %s", state(first[:]), state(last[:]), want)
@@ -202,7 +202,7 @@ func TestVerify(t *testing.T) {
 		t.Errorf("in use: %v", err)
 	}
 	closeStore(t, s)
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	before, info := fileOf(t, path), statOf(t, path)
 	tally, err := Verify(dir)
 	if want := (Tally{Groups: 20, Devices: 40, Messages: 20, Bytes: 20 * int64(len(testEnvelope(1)))}); tally != want || err != nil {

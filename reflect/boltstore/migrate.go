@@ -33,7 +33,7 @@ func migrateTx(tx *bbolt.Tx, from uint64) error {
 }
 
 // keptName is the name of the copy of a file of an older version.
-func keptName(version uint64) string { return fmt.Sprintf("%s.v%d", fileName, version) }
+func keptName(version uint64) string { return fmt.Sprintf("%s.v%d", FileName, version) }
 
 // migrate puts a file of the present version in the place of one of an older version, of which a copy is kept beside it until
 // the next compaction (B17). After a crash the old file is there, whole, or the new one.
@@ -46,7 +46,7 @@ func migrate(dir string, from uint64, at func(step) error) error {
 	if err := reached.at(stepKept); err != nil {
 		return err
 	}
-	err := putCopy(dir, fileName, func(path string) error {
+	err := putCopy(dir, FileName, func(path string) error {
 		return errors.Join(migrateFile(path, from), reached.at(stepMigrated))
 	})
 	return errors.Join(err, reached.at(stepReplaced))
@@ -63,7 +63,7 @@ func migrateFile(path string, from uint64) error {
 
 // putCopy puts a copy of mediator.db, when change has changed it, in the directory under a name, which may be its own.
 func putCopy(dir, name string, change func(path string) error) error {
-	t, err := readTree(filepath.Join(dir, fileName))
+	t, err := readTree(filepath.Join(dir, FileName))
 	if err != nil {
 		return err
 	}

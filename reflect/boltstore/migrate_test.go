@@ -51,7 +51,7 @@ func TestFormatIsFrozen(t *testing.T) {
 	s := openIn(t, fresh, Options{noSync: true})
 	fillFrozen(t, s)
 	closeStore(t, s)
-	path := filepath.Join(fresh, fileName)
+	path := filepath.Join(fresh, FileName)
 	if *freeze {
 		write(t, frozenFile("v1"), fileOf(t, path))
 		change(t, path, func(tx *bbolt.Tx) error {
@@ -68,7 +68,7 @@ func TestFormatIsFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeStore(t, openIn(t, dir, Options{}))
-	got, gotKey := entriesIn(t, filepath.Join(dir, fileName))
+	got, gotKey := entriesIn(t, filepath.Join(dir, FileName))
 	want, wantKey := entriesIn(t, path)
 	if !maps.Equal(got, want) || gotKey != wantKey {
 		t.Errorf("the frozen file holds\n%x, last key %d; today it would be\n%x, %d", got, gotKey, want, wantKey)
@@ -79,7 +79,7 @@ func TestFormatIsFrozen(t *testing.T) {
 func frozenDirectory(t *testing.T, version string) string {
 	t.Helper()
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, fileName), fileOf(t, frozenFile(version)))
+	write(t, filepath.Join(dir, FileName), fileOf(t, frozenFile(version)))
 	return dir
 }
 
@@ -96,13 +96,13 @@ func versionOf(t *testing.T, path string) (version uint64, made bool) {
 // A file of an older version is copied and migrated, and the copy is gone after the next compaction (B17).
 func TestMigration(t *testing.T) {
 	dir := frozenDirectory(t, "v0")
-	old := fileOf(t, filepath.Join(dir, fileName))
+	old := fileOf(t, filepath.Join(dir, FileName))
 	s := openIn(t, dir, Options{})
 	if !s.removed.Equal(time.UnixMilli(0)) {
 		t.Errorf("deleted bytes may be in it since %v", s.removed)
 	}
 	closeStore(t, s)
-	if version, made := versionOf(t, filepath.Join(dir, fileName)); version != 1 || !made {
+	if version, made := versionOf(t, filepath.Join(dir, FileName)); version != 1 || !made {
 		t.Errorf("version %d, made %v", version, made)
 	}
 	kept := filepath.Join(dir, keptName(0))
@@ -122,7 +122,7 @@ func wantFrozen(t *testing.T, dir string, old []byte) {
 	path := filepath.Join(t.TempDir(), "old.db")
 	write(t, path, old)
 	want, wantKey := entriesIn(t, path)
-	got, gotKey := entriesIn(t, filepath.Join(dir, fileName))
+	got, gotKey := entriesIn(t, filepath.Join(dir, FileName))
 	if !maps.Equal(got, want) || gotKey != wantKey {
 		t.Errorf("%d entries and key %d became %d and %d", len(want), wantKey, len(got), gotKey)
 	}
@@ -132,7 +132,7 @@ func wantFrozen(t *testing.T, dir string, old []byte) {
 func TestMigrationIsCutShort(t *testing.T) {
 	for _, at := range []step{stepKept, stepMigrated, stepReplaced} {
 		dir, left := frozenDirectory(t, "v0"), t.TempDir()
-		old := fileOf(t, filepath.Join(dir, fileName))
+		old := fileOf(t, filepath.Join(dir, FileName))
 		s := openIn(t, dir, Options{step: func(reached step) error {
 			if reached == at {
 				return os.CopyFS(left, os.DirFS(dir))
@@ -140,11 +140,11 @@ func TestMigrationIsCutShort(t *testing.T) {
 			return nil
 		}})
 		closeStore(t, s)
-		if at != stepReplaced && !bytes.Equal(fileOf(t, filepath.Join(left, fileName)), old) {
+		if at != stepReplaced && !bytes.Equal(fileOf(t, filepath.Join(left, FileName)), old) {
 			t.Errorf("%s: the old file has been written to", at)
 		}
 		closeStore(t, openIn(t, left, Options{}))
-		if version, _ := versionOf(t, filepath.Join(left, fileName)); version != 1 {
+		if version, _ := versionOf(t, filepath.Join(left, FileName)); version != 1 {
 			t.Errorf("%s: then the file has version %d", at, version)
 		}
 		wantFrozen(t, left, old)
@@ -154,12 +154,12 @@ func TestMigrationIsCutShort(t *testing.T) {
 // A newer file is refused before anything else is done in the directory.
 func TestNewerSchemaLeavesDirectory(t *testing.T) {
 	dir := frozenDirectory(t, "v1")
-	change(t, filepath.Join(dir, fileName), func(tx *bbolt.Tx) error { return putSchema(tx, 2) })
-	for _, name := range []string{newName, compactName, lockName} {
+	change(t, filepath.Join(dir, FileName), func(tx *bbolt.Tx) error { return putSchema(tx, 2) })
+	for _, name := range []string{newName, compactName, LockName} {
 		write(t, filepath.Join(dir, name), []byte("of the newer one"))
 	}
 	wantSentence(t, refusal(t, dir), "version 2", "start the newer one")
-	for _, name := range []string{newName, compactName, lockName} {
+	for _, name := range []string{newName, compactName, LockName} {
 		if string(fileOf(t, filepath.Join(dir, name))) != "of the newer one" {
 			t.Errorf("%s has been changed", name)
 		}

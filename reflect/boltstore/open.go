@@ -17,24 +17,22 @@ import (
 	"openmediator/reflect"
 )
 
-// Names in the directory.
-const (
-	fileName    = "mediator.db"
-	newName     = "mediator.db.new"
-	compactName = "mediator.db.compact"
-	lockName    = "mediator.lock"
-)
-
 // Names in the directory that others need to know.
 const (
-	FileName = fileName
-	LockName = lockName
+	FileName = "mediator.db"
+	LockName = "mediator.lock"
 
 	// RestoringName is there while what a backup holds is moved to its places (package backup).
 	RestoringName = "mediator.restore"
 
 	// StagingName is where a restore makes all that it moves.
 	StagingName = RestoringName + ".new"
+)
+
+// Names of what stands beside the file while another is made.
+const (
+	newName     = FileName + ".new"
+	compactName = FileName + ".compact"
 )
 
 // Why a directory cannot be opened.
@@ -48,7 +46,7 @@ var (
 
 // Exists says whether there is a store in a directory, which Open would make otherwise.
 func Exists(dir string) bool {
-	_, err := os.Lstat(filepath.Join(dir, fileName))
+	_, err := os.Lstat(filepath.Join(dir, FileName))
 	return err == nil
 }
 
@@ -103,7 +101,7 @@ func open(dir string, options Options) (s *Store, err error) {
 
 // prepare makes sure that there is a sound file of the present version in a directory.
 func prepare(dir string, options Options) error {
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	if _, err := os.Lstat(filepath.Join(dir, RestoringName)); err == nil {
 		return ErrUnfinished
 	}
@@ -134,14 +132,14 @@ func prepare(dir string, options Options) error {
 
 // openFile checks the file of a directory from end to end, opens it and reads what is kept in memory of it.
 func openFile(dir string, noSync bool) (*boltFile, contents, error) {
-	if _, err := inspect(filepath.Join(dir, fileName)); err != nil {
+	if _, err := inspect(filepath.Join(dir, FileName)); err != nil {
 		return nil, contents{}, err
 	}
 	return openInspected(dir, noSync)
 }
 
 func openInspected(dir string, noSync bool) (*boltFile, contents, error) {
-	file, err := openBolt(filepath.Join(dir, fileName), false, noSync)
+	file, err := openBolt(filepath.Join(dir, FileName), false, noSync)
 	if err != nil {
 		return nil, contents{}, err
 	}

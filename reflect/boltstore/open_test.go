@@ -37,7 +37,7 @@ func TestSecondServerIsRefused(t *testing.T) {
 func TestLockedFileIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	closeStore(t, openIn(t, dir, Options{}))
-	db, err := bbolt.Open(filepath.Join(dir, fileName), 0o600, nil)
+	db, err := bbolt.Open(filepath.Join(dir, FileName), 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestNewerSchemaIsNotTouched(t *testing.T) {
 	s := openIn(t, dir, Options{})
 	put(t, s, testGroup(1), 1)
 	closeStore(t, s)
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	change(t, path, func(tx *bbolt.Tx) error {
 		if _, err := tx.Bucket(bucketMeta).CreateBucket([]byte("what later versions may have")); err != nil {
 			return err
@@ -83,7 +83,7 @@ func TestForeignFileIsNotTouched(t *testing.T) {
 			put(t, s, testGroup(i), i)
 		}
 		closeStore(t, s)
-		data, err := os.ReadFile(filepath.Join(dir, fileName))
+		data, err := os.ReadFile(filepath.Join(dir, FileName))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func TestForeignFileIsNotTouched(t *testing.T) {
 	for name, data := range files {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, fileName), data, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, FileName), data, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			wantSentence(t, refusal(t, dir), dir, "not a store of this program, or damaged", "restore a backup")
@@ -127,7 +127,7 @@ func TestForeignFileIsNotTouched(t *testing.T) {
 // refusal opens a directory that must be refused, and fails the test if the file has been touched by that.
 func refusal(t *testing.T, dir string) error {
 	t.Helper()
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	old := time.Now().Add(-time.Hour).Truncate(time.Second)
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
@@ -207,7 +207,7 @@ func TestDamagedFile(t *testing.T) {
 		put(t, s, testGroup(i%7), i)
 	}
 	closeStore(t, s)
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	valid, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -280,7 +280,7 @@ func TestLeftoverIsRemoved(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, StagingName), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	leftovers := []string{newName, compactName, filepath.Join(StagingName, fileName)}
+	leftovers := []string{newName, compactName, filepath.Join(StagingName, FileName)}
 	for _, name := range leftovers {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("what a crash has left"), 0o600); err != nil {
 			t.Fatal(err)

@@ -110,7 +110,7 @@ func (s *Store) copyFile() error {
 
 // copyToNew makes the new file a copy of what a transaction of mediator.db has left, or leaves none behind.
 func copyToNew(dir string, pageSize, txid int) error {
-	from, err := os.Open(filepath.Join(dir, fileName))
+	from, err := os.Open(filepath.Join(dir, FileName))
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func TestB43_FailedCommit(t *testing.T) {
 			dir := t.TempDir()
 			recovered := 0
 			s := openIn(t, dir, Options{OnRecovered: func() { recovered++ }})
-			path := filepath.Join(dir, fileName)
+			path := filepath.Join(dir, FileName)
 			group, other := testGroup(1), testGroup(2)
 			put(t, s, group, 1)
 			second := put(t, s, group, 2)
@@ -214,7 +214,7 @@ func TestB43_RecoveryIsTriedAgain(t *testing.T) {
 		dir := t.TempDir()
 		recovered := 0
 		s := openIn(t, dir, Options{OnRecovered: func() { recovered++ }})
-		path, away := filepath.Join(dir, fileName), filepath.Join(dir, "away")
+		path, away := filepath.Join(dir, FileName), filepath.Join(dir, "away")
 		group := testGroup(1)
 		b := put(t, s, group, 1)
 		fail(t, s, b)
@@ -272,7 +272,7 @@ func TestB43_RecoveryRefusesAnotherFile(t *testing.T) {
 	for _, failure := range []error{errDisk, diskFull(syscall.ENOSPC)} {
 		dir := t.TempDir()
 		s := openIn(t, dir, Options{})
-		path := filepath.Join(dir, fileName)
+		path := filepath.Join(dir, FileName)
 		put(t, s, testGroup(1), 1)
 		old := fileOf(t, path)
 		put(t, s, testGroup(1), 2)
@@ -296,7 +296,7 @@ func TestB43_MapFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		s := openIn(t, dir, Options{noSync: true})
-		path := filepath.Join(dir, fileName)
+		path := filepath.Join(dir, FileName)
 		group := testGroup(1)
 		var numbers []int
 		for i := range 200 {
@@ -401,7 +401,7 @@ func TestB43_CloseWhileUnavailable(t *testing.T) {
 func TestB17_CopyHoldsNothingDeleted(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir, Options{noSync: true})
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	gone, kept := testGroup(1), testGroup(2)
 	for i := range 100 {
 		put(t, s, gone, 300)
@@ -443,7 +443,7 @@ func TestB43_FreeListOfAnotherTool(t *testing.T) {
 	}
 	put(t, s, testGroup(2), 2)
 	closeStore(t, s)
-	change(t, filepath.Join(dir, fileName), func(*bbolt.Tx) error { return nil })
+	change(t, filepath.Join(dir, FileName), func(*bbolt.Tx) error { return nil })
 
 	s = openIn(t, dir, Options{noSync: true})
 	snapshot, err := s.Claim(testGroup(3))

@@ -25,7 +25,7 @@ func TestModesWhateverTheUmask(t *testing.T) {
 		check := func() {
 			t.Helper()
 			for name, want := range map[string]fs.FileMode{
-				"a": fs.ModeDir | 0o700, "a/b": fs.ModeDir | 0o700, "a/b/" + fileName: 0o600, "a/b/" + lockName: 0o600,
+				"a": fs.ModeDir | 0o700, "a/b": fs.ModeDir | 0o700, "a/b/" + FileName: 0o600, "a/b/" + LockName: 0o600,
 			} {
 				if got := statOf(t, filepath.Join(above, name)).Mode(); got != want {
 					t.Fatalf("umask %o: %s has mode %v, want %v", umask, name, got, want)
@@ -46,7 +46,7 @@ func TestModesWhateverTheUmask(t *testing.T) {
 func TestModesThatAreThere(t *testing.T) {
 	dir := t.TempDir()
 	closeStore(t, openIn(t, dir, Options{}))
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	if err := errors.Join(os.Chmod(dir, 0o750), os.Chmod(path, 0o640)); err != nil {
 		t.Fatal(err)
 	}
@@ -60,17 +60,17 @@ func TestDirectoryThatIsNotWritable(t *testing.T) {
 	above := t.TempDir()
 	empty, frozen := filepath.Join(above, "empty"), filepath.Join(above, "frozen")
 	closeStore(t, openIn(t, frozen, Options{}))
-	chmod(t, 0o444, filepath.Join(frozen, fileName))
-	chmod(t, 0o666, filepath.Join(frozen, lockName))
+	chmod(t, 0o444, filepath.Join(frozen, FileName))
+	chmod(t, 0o666, filepath.Join(frozen, LockName))
 	if err := os.Mkdir(empty, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	chmod(t, 0o555, frozen, empty, above, filepath.Dir(above))
 	asNobody(t, func() {
 		for dir, where := range map[string]string{
-			empty:                              lockName,
+			empty:                              LockName,
 			filepath.Join(above, "new", "dir"): "mkdir",
-			frozen:                             fileName,
+			frozen:                             FileName,
 		} {
 			_, err := Open(dir, Options{})
 			wantSentence(t, err, dir, where, "permission denied")

@@ -21,7 +21,7 @@ func Verify(dir string) (Tally, error) {
 }
 
 func verify(dir string) (tally Tally, err error) {
-	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
+	lock, err := os.OpenFile(filepath.Join(dir, LockName), os.O_RDWR, 0)
 	if err == nil {
 		defer lock.Close()
 		err = lockFile(lock)
@@ -32,7 +32,7 @@ func verify(dir string) (tally Tally, err error) {
 	if _, err := os.Lstat(filepath.Join(dir, RestoringName)); err == nil {
 		return tally, ErrUnfinished
 	}
-	file, _, err := openToRead(filepath.Join(dir, fileName))
+	file, _, err := openToRead(filepath.Join(dir, FileName))
 	if err != nil {
 		return tally, err
 	}
