@@ -129,11 +129,13 @@ func (c *chatLink) promote() {
 	}
 }
 
-// send queues a payload for the writer. It waits for room until the session ends.
+// send queues a payload for the writer. It waits for room until the session ends, or
+// the device, which then needs no more payloads.
 func (c *chatLink) send(payload csp.Payload) {
 	select {
 	case c.payloads <- payload:
 	case <-c.session.ctx.Done():
+	case <-c.session.device.ctx.Done():
 	}
 }
 

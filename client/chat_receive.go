@@ -180,11 +180,18 @@ func (s *session) receiveChat(message ChatMessage) (handled bool, err error) {
 	return true, nil
 }
 
-// acknowledge tells the chat server that a message need not come again.
+// acknowledge tells the chat server that a message need not come again; as for
+// [session.acknowledge], a device that ends does not wait here.
 func (c *chatLink) acknowledge(message ChatMessage) {
 	if message.Flags&csp.FlagNoAck != 0 {
 		return
 	}
 	ack := csp.MessageAck{Identity: message.Sender, ID: message.ID}
-	c.send(csp.Payload{Type: csp.IncomingMessageAck, Data: ack.Append(nil)})
+	payload := csp.Payload{Type: csp.IncomingMessageAck, Data: ack.Append(nil)}
+	select {
+	case c.payloads <- payload:
+	case <-c.session.ctx.Done():
+	case <-c.session.device.ctx.Done():
+		c.session.rest = func() error { return c.sendFrame(chatFrame{payload: payload}) }
+	}
 }

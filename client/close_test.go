@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"openmediator/client"
+	"openmediator/csp"
 	"openmediator/d2m"
 )
 
@@ -54,6 +55,114 @@ func TestCloseOfServerThatDoesNotAnswer(t *testing.T) {
 		}
 		p.socket.CloseNow()
 	})
+}
+
+// Acks that have no room do not hold up Close if the server never reads, and all of
+// them leave if it does after all.
+func TestCloseWithoutRoomForAcks(t *testing.T) {
+	for name, reads := range map[string]bool{"never read": false, "read at last": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fakeServer) {
+				config := f.config()
+				const messages = 70 // the acks of 64 wait, that of one more has no room
+				handled := 0
+				config.Receive = func(context.Context, client.Message) error { handled++; return nil }
+				d := start(t, config)
+				p := f.register()
+				fillSending(t, d)
+				for id := range d2m.ReflectedID(messages) {
+					p.send(d2m.Reflected{ID: id, Envelope: sealText(t, "x")})
+				}
+				synctest.Wait()
+				before := time.Now()
+				closed := goDo(func() error { d.Close(); return nil })
+				synctest.Wait()
+				acks := 0
+				if reads {
+					acks = countUntilClose(p, func(m d2m.Message) bool { return m.Type() == d2m.TypeReflectedAck })
+				}
+				<-closed
+				if took := time.Since(before); took > 10*time.Second {
+					t.Errorf("Close took %v", took)
+				}
+				if reads && (acks != handled || handled != 65) {
+					t.Errorf("%d messages were handled and %d acked", handled, acks)
+				}
+			})
+		})
+	}
+}
+
+func TestCloseWithoutRoomForChatAcks(t *testing.T) {
+	for name, reads := range map[string]bool{"never read": false, "read at last": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fakeServer) {
+				config := f.chatConfig()
+				const messages = 66 // one is being handled, 64 wait for that, one waits for those
+				handled := 0
+				release := make(chan struct{})
+				config.Chat.Receive = func(context.Context, client.ChatMessage) error { <-release; handled++; return nil }
+				d := start(t, config)
+				p := f.registerChat()
+				p.promote()
+				for id := range csp.MessageID(messages) {
+					p.deliver(fromBob(t, id, "x"))
+					p.takeReflect()
+				}
+				fillSending(t, d)
+				close(release)
+				synctest.Wait()
+				before := time.Now()
+				closed := goDo(func() error { d.Close(); return nil })
+				synctest.Wait()
+				acks := 0
+				if reads {
+					acks = countUntilClose(p.peer, func(m d2m.Message) bool {
+						proxy, ok := m.(d2m.Proxy)
+						return ok && p.open(proxy).Type == csp.IncomingMessageAck
+					})
+				}
+				<-closed
+				if took := time.Since(before); took > 10*time.Second {
+					t.Errorf("Close took %v", took)
+				}
+				if reads && (acks != handled || handled != 65) {
+					t.Errorf("%d messages were handled and %d acked", handled, acks)
+				}
+			})
+		})
+	}
+}
+
+// fillSending has a device send more than there is room for, to a server that does
+// not read.
+func fillSending(t *testing.T, d *client.Device) {
+	t.Helper()
+	for range 5 {
+		go d.ReflectSealed(t.Context(), make([]byte, d2m.MaxEnvelopeSize))
+	}
+	synctest.Wait()
+}
+
+// countUntilClose reads until the device closes with 1000.
+func countUntilClose(p *peer, counts func(d2m.Message) bool) (n int) {
+	p.t.Helper()
+	for {
+		_, frame, err := p.socket.Read(p.t.Context())
+		if err != nil {
+			if code := websocket.CloseStatus(err); code != websocket.StatusNormalClosure {
+				p.t.Errorf("closed with %v", err)
+			}
+			return n
+		}
+		message, err := d2m.Parse(frame)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if counts(message) {
+			n++
+		}
+	}
 }
 
 func TestCloseWithoutConnection(t *testing.T) {

@@ -99,7 +99,8 @@ func newDevice(config Config) (*Device, error) {
 // Close ends the device. A Receive that runs is waited for, and its message
 // acknowledged; its context ends. Requests that have not been sent never will be;
 // those without an answer end with an [UnknownError]. Then the connection is closed
-// with 1000. If the server does not answer, all that takes 10 s.
+// with 1000. A server that does not read or answer is given 10 s for all that, from
+// the end of Receive on.
 func (d *Device) Close() {
 	d.cancel()
 	<-d.done

@@ -82,7 +82,8 @@ func (e received) handle(s *session) error {
 	return nil
 }
 
-// acknowledge has an ack sent on the connection that delivered the message.
+// acknowledge has an ack sent on the connection that delivered the message. A device
+// that ends does not wait here for a server that does not read.
 func (s *session) acknowledge(id d2m.ReflectedID, ephemeral bool) {
 	if ephemeral {
 		return // nothing is stored that could be deleted
@@ -90,5 +91,7 @@ func (s *session) acknowledge(id d2m.ReflectedID, ephemeral bool) {
 	select {
 	case s.acks <- id:
 	case <-s.ctx.Done():
+	case <-s.device.ctx.Done():
+		s.rest = func() error { return s.wire.Send(s.ctx, d2m.ReflectedAck{ID: id}) }
 	}
 }

@@ -43,6 +43,7 @@ type session struct {
 	acks   chan d2m.ReflectedID // handle to write
 	room   chan struct{}        // read and handle to write: there was an answer
 	finish chan struct{}        // closed for write: no more acks are to come
+	rest   func() error         // handle to write, before finish: sends an ack that had no room; or nil
 
 	// reader's
 	dry, leads bool
@@ -84,9 +85,7 @@ func (s *session) run() error {
 	case <-s.device.ctx.Done():
 		handler.Wait()
 		close(s.finish)
-		s.sendRest(&writer)
-		s.end(ErrClosed) // before the server's answer to Close is taken for the reason
-		s.wire.Close(d2m.CloseNormal, "")
+		s.closeNormally(&writer)
 	}
 	reason := context.Cause(s.ctx)
 	s.device.leaveSession()
@@ -98,11 +97,17 @@ func (s *session) run() error {
 	return reason
 }
 
-// sendRest waits for the writer, but not for a server that does not read.
-func (s *session) sendRest(writer *sync.WaitGroup) {
-	timer := time.AfterFunc(flushTimeout, s.wire.CloseNow)
+// closeNormally closes the connection when the writer has sent what is left, but does
+// not wait for ever for a server that does not read or answer.
+func (s *session) closeNormally(writer *sync.WaitGroup) {
+	timer := time.AfterFunc(closeTimeout, func() {
+		s.end(ErrClosed)
+		s.wire.CloseNow()
+	})
 	defer timer.Stop()
 	writer.Wait()
+	s.end(ErrClosed) // before the server's answer to Close is taken for the reason
+	s.wire.Close(d2m.CloseNormal, "")
 }
 
 // write sends requests and acknowledgements until the session ends.
@@ -161,7 +166,10 @@ func (s *session) sendLastAcks() error {
 				return err
 			}
 		default:
-			return s.chat.sendLast()
+			if err := s.chat.sendLast(); err != nil || s.rest == nil {
+				return err
+			}
+			return s.rest()
 		}
 	}
 }

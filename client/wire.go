@@ -12,12 +12,16 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
 	"openmediator/d2m"
 )
+
+// closeTimeout is how long a server that does not read or answer keeps a Close waiting.
+const closeTimeout = 10 * time.Second
 
 // Dialer makes connections. The zero value is ready for use.
 type Dialer struct {
@@ -277,6 +281,9 @@ func readError(err error) error {
 // reading and discarding what comes before it, and ends the connection, after 10 s
 // at most. A reason is cut at 123 bytes.
 func (w *Wire) Close(code d2m.CloseCode, reason string) {
+	// The library waits without limit for the rest of a message that has begun.
+	timer := time.AfterFunc(closeTimeout, w.buffer.abort)
+	defer timer.Stop()
 	w.socket.Close(websocket.StatusCode(code), cutReason(reason))
 	<-w.buffer.done
 }

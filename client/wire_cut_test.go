@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"openmediator/client"
 	"openmediator/d2m"
@@ -32,14 +33,7 @@ func serveBytes(t *testing.T, send []byte) (url string) {
 			return err
 		}
 		defer conn.Close()
-		request, err := http.ReadRequest(bufio.NewReader(conn))
-		if err != nil {
-			return err
-		}
-		sum := sha1.Sum([]byte(request.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-		_, err = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-			"Sec-WebSocket-Accept: %s\r\n\r\n%s", base64.StdEncoding.EncodeToString(sum[:]), send)
-		return err
+		return upgrade(conn, send)
 	})
 	t.Cleanup(func() {
 		l.Close()
@@ -48,6 +42,18 @@ func serveBytes(t *testing.T, send []byte) (url string) {
 		}
 	})
 	return "ws://" + l.Addr().String()
+}
+
+// upgrade makes a connection a WebSocket by hand, and sends bytes on it.
+func upgrade(conn net.Conn, send []byte) error {
+	request, err := http.ReadRequest(bufio.NewReader(conn))
+	if err != nil {
+		return err
+	}
+	sum := sha1.Sum([]byte(request.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	_, err = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Accept: %s\r\n\r\n%s", base64.StdEncoding.EncodeToString(sum[:]), send)
+	return err
 }
 
 // A message of which only the beginning has come is none, wherever the connection has ended.
@@ -120,5 +126,44 @@ func TestCloseIsReadBehindAPingThatCannotBeAnswered(t *testing.T) {
 	var lost *client.LostError
 	if err := w.Send(t.Context(), d2m.GetDevicesInfo{}); !errors.As(err, &lost) {
 		t.Errorf("to send then: got %v", err)
+	}
+}
+
+// A server that stops within a message which is refused already does not keep the
+// connection.
+func TestCloseWithinMessageThatStalls(t *testing.T) {
+	const text100, binary100000 = "\x81\x64", "\x82\x7f\x00\x00\x00\x00\x00\x01\x86\xa0"
+	for name, begun := range map[string][]byte{
+		"text":      []byte(text100 + "text"),
+		"too large": append([]byte(binary100000), make([]byte, d2m.MaxMessageSize+1)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, _ *fakeServer) {
+				near, far := net.Pipe()
+				served := goDo(func() error {
+					err := upgrade(far, begun)
+					io.Copy(io.Discard, far)
+					return err
+				})
+				dialer := client.Dialer{DialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }}
+				w, err := dialer.Dial(t.Context(), "ws://server")
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = w.Receive(t.Context())
+				var protocol *client.ProtocolError
+				if !errors.As(err, &protocol) {
+					t.Errorf("Receive: %v", err)
+				}
+				before := time.Now()
+				w.Close(d2m.CloseProtocolError, "")
+				if took := time.Since(before); took > 10*time.Second {
+					t.Errorf("Close took %v", took)
+				}
+				if err := <-served; err != nil {
+					t.Error(err)
+				}
+			})
+		})
 	}
 }
