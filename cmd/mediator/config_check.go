@@ -72,7 +72,7 @@ func newConfigCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Checks the configuration, and what the server needs",
 		Long: `Reads the configuration as "mediator serve" with the same flags and variables would, and tries what the server will need:
-whether the data directory can be written to, the addresses are free, the TLS certificate fits its key and is valid, and the
+whether the data directory can be written to and has room, the addresses are free, the TLS certificate fits its key and is valid, and the
 chat servers can be reached. It changes nothing. Each line begins with ok, warn or fail.
 
 Exit codes:
@@ -194,7 +194,7 @@ func checkData(_ context.Context, i *inspection) []finding {
 		i.running = true
 		return found(resultWarn, "%s is in use by a server: if it is this one, reload it; else name another directory with --data", dir)
 	case err != nil:
-		return found(resultFail, "%s: %v; name one with --data that this user may write to", dir, reason(err))
+		return found(resultFail, "%v", notOpened(fmt.Errorf("%s: %w", dir, reason(err))))
 	}
 	return found(resultOK, "%s can be written to", dir)
 }

@@ -2,13 +2,16 @@ package boltstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Check says whether Open may succeed for a directory, as far as that can be told without making or changing anything: it
-// is there and may be written to, or can be made, and no server uses it (ErrInUse). It does not look into the file.
+// is there and may be written to, or can be made, there is room for some messages (ENOSPC), and no server uses it (ErrInUse).
+// It does not look into the file.
 func Check(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
@@ -19,7 +22,7 @@ func Check(dir string) error {
 	case !info.IsDir():
 		return errNoDirectory
 	}
-	if err := mayWrite(dir); err != nil {
+	if err := mayFill(dir); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(filepath.Join(dir, LockName), os.O_RDWR, 0)
@@ -45,5 +48,20 @@ func checkAbove(dir string) error {
 	case !info.IsDir():
 		return errNoDirectory
 	}
-	return mayWrite(above)
+	return mayFill(above)
+}
+
+// leastRoom is how much has to be free for a store to be of use, bytes.
+const leastRoom = 1 << 20
+
+// mayFill says why a store cannot be made or grow in a directory, if it cannot.
+func mayFill(dir string) error {
+	if err := mayWrite(dir); err != nil {
+		return err
+	}
+	free, err := freeSpace(dir)
+	if err == nil && free < leastRoom {
+		err = fmt.Errorf("%w: %d bytes are free", syscall.ENOSPC, free)
+	}
+	return err
 }
