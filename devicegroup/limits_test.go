@@ -77,6 +77,25 @@ func TestB22_ASlotWithTooManyBytesIsDropped(t *testing.T) {
 	b.receives("closed 4114")
 }
 
+// A lower limit drops a slot when its device connects again and its lock ends: the newer connection hears of it, too.
+func TestB22_AReplacedConnectionLosesTheSlot(t *testing.T) {
+	s := newScene(t)
+	a, b := s.pair()
+	b.reflects("1", "2", "3")
+	s.settle()
+	a.begins("contact")
+	b.reflects("deferred")
+	s.config.QueueMessages = 2
+	s.group.SetConfig(s.config)
+	again := s.connect("A2")
+	s.commit()
+	a.receives("closed 4112")
+	again.receives("closed 4114")
+	if s.group.Slots() != 1 || again.conn.Registered() {
+		t.Errorf("%d slots, the newer connection has one: %v", s.group.Slots(), again.conn.Registered())
+	}
+}
+
 // A slot that was emptied since it was half full is warned of again.
 func TestB22_TheWarningComesAgain(t *testing.T) {
 	s := newScene(t, queueOf(4))

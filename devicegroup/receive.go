@@ -144,6 +144,9 @@ func (g *Group) sendEphemeral(sender d2m.DeviceID, number, timestamp uint64, env
 	}
 }
 
+// queueLimit is how the connection of a slot ends for which too much waits.
+var queueLimit = Close{d2m.CloseQueueLimit, "reflection queue limit reached"}
+
 // limitQueues drops the slots for which too much waits, and warns at half (B22).
 func (g *Group) limitQueues() {
 	for i := 0; i < len(g.slots); i++ {
@@ -151,7 +154,7 @@ func (g *Group) limitQueues() {
 		switch fill := g.fill(s); {
 		case fill > 1:
 			g.note(QueueLimit)
-			g.drop(s, Close{d2m.CloseQueueLimit, "reflection queue limit reached"})
+			g.drop(s, queueLimit)
 			i--
 		case fill > 0.5 && !s.warned:
 			s.warned = true

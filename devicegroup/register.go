@@ -35,6 +35,10 @@ func (g *Group) Register(now time.Time, hello *d2m.ClientHello) *Conn {
 		s = g.newSlot(hello)
 	} else if s.conn != nil {
 		g.detach(s.conn, Close{d2m.CloseReplaced, "the same device connected again"})
+		if g.slot(s.device) == nil { // its lock has ended, and with what waited behind it the queue was too long (B22)
+			g.emit(effect{kind: effectClose, conn: c, close: queueLimit})
+			return c
+		}
 	}
 	g.describe(s, hello)
 	g.attach(s, c)

@@ -190,7 +190,7 @@ func (g *Group) placeDeferred() {
 	for _, s := range g.slots {
 		s.deferred, s.deferredBytes = 0, 0
 	}
-	if added { // else a slot may be dropped that Register is about to connect
+	if added { // else nobody's queue is longer than before
 		g.limitQueues()
 	}
 }
