@@ -362,25 +362,44 @@ func TestB43_LogNamesTheDisk(t *testing.T) {
 	})
 }
 
-// What is stored of one group makes no sense: the server starts, says so, and refuses the devices of that group alone.
+// What is stored of one group makes no sense: the server starts, says so, and refuses the devices of that group alone. Its
+// store has not failed, so it stays ready.
 func TestB43_UnreadableGroup(t *testing.T) {
-	store, id := memstore.New(), newIdentity(t)
-	snapshot, err := store.Claim(id.group)
-	if err != nil {
-		t.Fatal(err)
-	}
-	batch := &reflect.Batch{Group: id.group, Epoch: snapshot.Epoch, State: []byte("no state")}
-	if err := store.Commit([]*reflect.Batch{batch})[0]; err != nil {
-		t.Fatal(err)
-	}
-	log, config := new(logBuffer), mediator.DefaultConfig()
-	config.Log = zerolog.New(log)
-	s := startServer(t, listen.TCP(t), store, config)
-	if n := len(log.lines("cannot be read")); n != 1 {
-		t.Errorf("the log says %d times at the start that a group cannot be read", n)
-	}
-	s.refused(id, 1, d2m.SlotExisting, d2m.CloseInternal)
-	if d, _ := s.login(newIdentity(t), 1, d2m.SlotNew); d.info.SlotState != d2m.SlotNew {
-		t.Error("another group is not served")
+	state := reflect.State{Slots: []reflect.SlotState{{Device: 1}}}
+	for what, damaged := range map[string]reflect.Batch{
+		"state": {State: []byte("no state")},
+		"chunk": {State: state.Append(nil), Chunk: []byte{0}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			store, id := memstore.New(), newIdentity(t)
+			snapshot, err := store.Claim(id.group)
+			if err != nil {
+				t.Fatal(err)
+			}
+			damaged.Group, damaged.Epoch = id.group, snapshot.Epoch
+			if damaged.Chunk != nil {
+				damaged.Chunk = append(id.group[:], damaged.Chunk...)
+			}
+			if err := store.Commit([]*reflect.Batch{&damaged})[0]; err != nil {
+				t.Fatal(err)
+			}
+			log, config := new(logBuffer), mediator.DefaultConfig()
+			config.Log = zerolog.New(log)
+			s := startServer(t, listen.TCP(t), store, config)
+			if n := len(log.lines("cannot be read")); what == "state" && n != 1 {
+				t.Errorf("the log says %d times at the start that a group cannot be read", n)
+			}
+			s.refused(id, 1, d2m.SlotExisting, d2m.CloseInternal)
+			if s.Condition().StoreFailing || s.Stats().StoreFailures != 0 || len(log.lines("cannot be read")) == 0 {
+				t.Error("the store is taken to have failed")
+			}
+			other := newIdentity(t)
+			if d, _ := s.login(other, 1, d2m.SlotNew); d.info.SlotState != d2m.SlotNew {
+				t.Error("another group is not served")
+			}
+			if groups := s.survey(); len(groups) != 1 || groups[other.group].Slots != 1 {
+				t.Errorf("the survey has %v", groups)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package mediator
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -145,17 +146,25 @@ func (g *group) claim() error {
 	}
 	s := g.groups.server
 	snapshot, err := s.store.Claim(g.id)
-	if err != nil {
+	switch {
+	case hasFailed(err):
 		s.storeFailed(err)
 		return internalError("storage is not available")
+	case err == nil:
+		if g.core, err = devicegroup.New(g.id, s.config().Group, snapshot, s.leftAt()); err != nil {
+			s.store.Release(g.id, snapshot.Epoch)
+		}
 	}
-	g.core, err = devicegroup.New(g.id, s.config().Group, snapshot, s.leftAt())
 	if err != nil {
-		s.store.Release(g.id, snapshot.Epoch)
 		s.logUnreadable(g.id)
 		return internalError("storage is not readable")
 	}
 	return nil
+}
+
+// hasFailed tells the failure of a store from what is damaged in one group.
+func hasFailed(err error) bool {
+	return errors.Is(err, reflect.ErrUnavailable) || errors.Is(err, reflect.ErrFenced)
 }
 
 // register gives an authenticated connection into the hands of its group (B6, B7).

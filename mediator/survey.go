@@ -94,10 +94,13 @@ func storedGroups(store reflect.Store) (ids []d2m.GroupID, err error) {
 func surveyGroup(store reflect.Store, id d2m.GroupID, left time.Time) (GroupState, error) {
 	state := GroupState{ID: id}
 	snapshot, err := peek(store, id)
-	if err != nil {
+	if hasFailed(err) {
 		return state, err
 	}
-	survey, err := snapshot.Survey()
+	var survey reflect.Survey
+	if err == nil {
+		survey, err = snapshot.Survey()
+	}
 	if err != nil {
 		return state, nil
 	}

@@ -25,6 +25,7 @@ type Epoch uint64
 type Store interface {
 	// Claim makes the caller the only writer of a group and returns all that is stored for it, but for the envelopes.
 	// A group that does not exist has an empty snapshot and is not created by a claim. Earlier claims of it are fenced.
+	// An error that is neither ErrUnavailable nor ErrFenced says that what is stored for this group makes no sense.
 	Claim(group d2m.GroupID) (*Snapshot, error)
 
 	// Peek returns what Claim would, without claiming: nobody is fenced, and Epoch is 0. A group that is being changed is
