@@ -45,13 +45,19 @@ func OpenToken(dir string) (Token, error) {
 // ReadToken reads the file of a token. It may have been written by hand: 20 to 200 characters without spaces. Nobody but its
 // owner may be allowed to read it.
 func ReadToken(path string) (Token, error) {
-	file, err := os.Open(path)
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() { // to open a pipe may take for ever
+		err = errors.New("is not a file; move it away, and the server makes one")
+	}
+	var file *os.File
+	if err == nil {
+		file, err = os.Open(path)
+	}
 	if err != nil {
 		return "", fmt.Errorf("token file %s: %w", path, plain(err))
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err == nil && info.Mode()&0o077 != 0 {
+	if info.Mode()&0o077 != 0 {
 		err = fmt.Errorf("others than its owner may use it (mode %#o); chmod 600 it, after writing another token if they may have read it",
 			info.Mode().Perm())
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"openmediator/admin"
@@ -68,6 +69,23 @@ func TestTokenFilesThatAreWrong(t *testing.T) {
 		}
 		if after, _ := os.ReadFile(path); string(after) != test.text {
 			t.Errorf("%s: the file was changed", name)
+		}
+	}
+}
+
+// What is no file is refused, and not waited for: nobody writes into the pipe.
+func TestTokenThatIsNoFile(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, admin.TokenName)
+		if err := put(path); err != nil {
+			t.Fatal(err)
+		}
+		if token, err := admin.OpenToken(dir); err == nil || token != "" || !strings.Contains(err.Error(), path+": is not a file; move it away") {
+			t.Errorf("%s: %q, %v", name, token, err)
 		}
 	}
 }
