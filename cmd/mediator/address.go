@@ -48,8 +48,8 @@ func parseAddresses(text string) ([]address, error) {
 
 func parseAddress(text string) (address, error) {
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
-		if path == "" {
-			return address{}, fmt.Errorf("%q has no path", text)
+		if err := checkSocketPath(path); err != nil {
+			return address{}, fmt.Errorf("%q %w", text, err)
 		}
 		return address{network: "unix", name: path}, nil
 	}
@@ -129,9 +129,13 @@ func (a address) open() (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, a.inUse()
 	case err != nil:
-		return nil, fmt.Errorf("listen: %v cannot be opened: %w; choose another address with --listen", a, cause(err))
+		return nil, a.notOpened(err)
 	}
 	return l, nil
+}
+
+func (a address) notOpened(err error) error {
+	return fmt.Errorf("listen: %v cannot be opened: %w; choose another address with --listen", a, cause(err))
 }
 
 var errInUse = errors.New("in use by another program")
@@ -143,8 +147,11 @@ func (a address) inUse() error {
 // isFree says whether an address that has been resolved can be opened. A socket that a server has left behind stays.
 func (a address) isFree() error {
 	if a.network == "unix" {
-		if answers(a.name) {
+		switch err := checkSocket(a.name); {
+		case errors.Is(err, errInUse):
 			return a.inUse()
+		case err != nil:
+			return a.notOpened(err)
 		}
 		return nil
 	}
@@ -153,16 +160,6 @@ func (a address) isFree() error {
 		return err
 	}
 	return l.Close()
-}
-
-// answers says whether somebody accepts connections on a unix socket.
-func answers(path string) bool {
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
 }
 
 // isLiteral says whether a HOST:PORT needs no looking up to be judged: the host is an IP address, or empty, which is all of this
@@ -179,8 +176,11 @@ func isLiteral(name string) bool {
 // removeStale removes the socket of a server that did not get to remove it.
 func (a address) removeStale() error {
 	info, err := os.Lstat(a.name)
-	if err != nil || info.Mode()&os.ModeSocket == 0 {
+	if err != nil {
 		return nil // open says what is wrong, if anything is
+	}
+	if info.Mode()&os.ModeSocket == 0 {
+		return a.notOpened(errNoSocket)
 	}
 	conn, err := net.DialTimeout("unix", a.name, time.Second)
 	if err == nil {

@@ -29,21 +29,22 @@ func TestParseAddress(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":                            "is not ws://HOST:PORT",
-		"127.0.0.1":                   "is not ws://HOST:PORT",
-		"127.0.0.1:":                  "is not ws://HOST:PORT",
-		"ws://127.0.0.1":              "is not ws://HOST:PORT",
-		"::1:8440":                    "is not ws://HOST:PORT",
-		"http://127.0.0.1:8440":       "begins with neither ws:// nor wss://",
-		"wss://127.0.0.1":             "is not ws://HOST:PORT",
-		"wss://127.0.0.1:8440/path":   "has more than a host and a port",
-		"ws://127.0.0.1:8440/path":    "has more than a host and a port",
-		"ws://user@127.0.0.1:8440":    "has more than a host and a port",
-		"ws://127.0.0.1:8440?a=b":     "has more than a host and a port",
-		"ws://127.0.0.1:port":         "is not a URL",
-		"unix:":                       "has no path",
-		"127.0.0.1:1,127.0.0.1:2,,":   "is not ws://HOST:PORT",
-		"127.0.0.1:1 127.0.0.1:2 :::": "is not ws://HOST:PORT",
+		"":                          "is not ws://HOST:PORT",
+		"127.0.0.1":                 "is not ws://HOST:PORT",
+		"127.0.0.1:":                "is not ws://HOST:PORT",
+		"ws://127.0.0.1":            "is not ws://HOST:PORT",
+		"::1:8440":                  "is not ws://HOST:PORT",
+		"http://127.0.0.1:8440":     "begins with neither ws:// nor wss://",
+		"wss://127.0.0.1":           "is not ws://HOST:PORT",
+		"wss://127.0.0.1:8440/path": "has more than a host and a port",
+		"ws://127.0.0.1:8440/path":  "has more than a host and a port",
+		"ws://user@127.0.0.1:8440":  "has more than a host and a port",
+		"ws://127.0.0.1:8440?a=b":   "has more than a host and a port",
+		"ws://127.0.0.1:port":       "is not a URL",
+		"unix:":                     "has no path",
+		"unix:/" + strings.Repeat("x", maxSocketPath): "and that of a socket may have",
+		"127.0.0.1:1,127.0.0.1:2,,":                   "is not ws://HOST:PORT",
+		"127.0.0.1:1 127.0.0.1:2 :::":                 "is not ws://HOST:PORT",
 	} {
 		if _, err := parseAddresses(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want one that says it %s", text, err, want)
@@ -109,7 +110,7 @@ func TestSocketOfADeadServer(t *testing.T) {
 	if err := os.WriteFile(a.name, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.open(); err == nil || !strings.Contains(err.Error(), "is in use by another program") {
+	if _, err := a.open(); err == nil || !strings.Contains(err.Error(), "is there and is no socket; choose another") {
 		t.Errorf("path of a file: got %v", err)
 	}
 	if data, err := os.ReadFile(a.name); string(data) != "precious" || err != nil {

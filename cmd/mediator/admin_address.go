@@ -32,8 +32,8 @@ func parseAdminAddress(text string) (adminAddress, error) {
 		return adminAddress{}, nil
 	}
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
-		if path == "" {
-			return adminAddress{}, fmt.Errorf("%q has no path", text)
+		if err := checkSocketPath(path); err != nil {
+			return adminAddress{}, fmt.Errorf("%q %w", text, err)
 		}
 		return adminAddress{"unix", path}, nil
 	}
@@ -68,18 +68,23 @@ func (a adminAddress) open() (l net.Listener, err error) {
 		l, err = admin.ListenTCP(a.name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("admin-listen: %s cannot be opened: %w; choose another address with --admin-listen", a.name, err)
+		return nil, a.notOpened(err)
 	}
 	return l, nil
+}
+
+func (a adminAddress) notOpened(err error) error {
+	return fmt.Errorf("admin-listen: %s cannot be opened: %w; choose another address with --admin-listen", a.name, err)
 }
 
 // isFree says whether an address that has been resolved can be opened. A socket that a server has left behind stays.
 func (a adminAddress) isFree() error {
 	if a.network == "unix" {
-		if answers(a.name) {
-			return errInUse
+		err := checkSocket(a.name)
+		if err != nil && !errors.Is(err, errInUse) {
+			err = a.notOpened(err)
 		}
-		return nil
+		return err
 	}
 	l, err := a.open()
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -115,6 +120,8 @@ func checkAdmin(_ context.Context, i *inspection) []finding {
 		return found(resultWarn, "%s is in use, probably by the server that uses the data directory", a.name)
 	case errors.Is(err, errInUse):
 		return found(resultFail, "%s is in use by another program: end that, or choose another address with --admin-listen", a.name)
+	case errors.Is(err, errNoDirectory):
+		return found(resultWarn, "%v", err)
 	case err != nil:
 		return found(resultFail, "%v", err)
 	}

@@ -215,7 +215,11 @@ func checkListen(_ context.Context, i *inspection) (all []finding) {
 		case errors.Is(err, errInUse) && i.running:
 			all = append(all, found(resultWarn, "%v is in use, probably by the server that uses the data directory", a)...)
 		default:
-			all = append(all, found(resultFail, "%s", strings.TrimPrefix(err.Error(), "listen: "))...)
+			result := resultFail
+			if errors.Is(err, errNoDirectory) {
+				result = resultWarn
+			}
+			all = append(all, found(result, "%s", strings.TrimPrefix(err.Error(), "listen: "))...)
 		}
 	}
 	return all

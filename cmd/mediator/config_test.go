@@ -225,6 +225,44 @@ func TestConfigCheck(t *testing.T) {
 	server.stop()
 }
 
+// TestConfigCheckOfSockets: what a start refuses is said beforehand, and nothing is made or removed.
+func TestConfigCheckOfSockets(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	writeFile(t, s.path("file"), "mine")
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.path("dead"), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	dead.Close()
+	for path, want := range map[string]struct {
+		result string
+		code   int
+		text   string
+	}{
+		s.path("free"):        {resultOK, exitDone, "is free"},
+		s.path("dead"):        {resultOK, exitDone, "is free"},
+		s.path("file"):        {resultFail, exitFailed, "cannot be opened: is there and is no socket; choose another address with"},
+		s.path("file/socket"): {resultFail, exitFailed, "cannot be opened: its directory: "},
+		s.path("none/socket"): {resultWarn, exitDone, "its directory is not there"},
+	} {
+		for check, args := range map[string][]string{
+			"listen": {"--listen", "unix:" + path}, "admin": {"--listen", "127.0.0.1:0", "--admin-listen", "unix:" + path},
+		} {
+			stdout, _, code := s.run(append([]string{"config", "check", "--json", "--data", s.path("data")}, args...)...)
+			for _, object := range objects(t, stdout) {
+				if object["check"] == check && (code != want.code || object["result"] != want.result || !strings.Contains(object["text"].(string), want.text)) {
+					t.Errorf("%q: exit code %d, want %d, %v", args, code, want.code, object)
+				}
+			}
+		}
+	}
+	if names, err := os.ReadDir(s.path("")); err != nil || len(names) != 2 {
+		t.Errorf("the checks leave %v, %v", names, err)
+	}
+}
+
 // FuzzConfigFile: no file makes the program panic, each problem is in a line that there is, and what is right can be
 // written down and read again.
 func FuzzConfigFile(f *testing.F) {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
@@ -52,9 +51,10 @@ var relations = []relation{
 		}
 		return nil
 	}},
-	{[]string{"listen"}, (*settings).checkTwice},
+	{[]string{"listen"}, (*settings).checkClash},
 	{[]string{"listen", "allow-plaintext"}, (*settings).checkPlaintext},
 	{[]string{"admin-listen", "admin-allow-plaintext"}, (*settings).checkAdminReach},
+	{[]string{"listen", "admin-listen"}, (*settings).checkAdminClash},
 	{[]string{"access", "access-list"}, func(s *settings) error {
 		if s.access == access.Known && s.accessList == "" {
 			return errors.New("access: known lets in the groups of a list; name its file with access-list")
@@ -79,19 +79,6 @@ func (s *settings) relate(wrong []problem) (found []problem) {
 		}
 	}
 	return found
-}
-
-// checkTwice finds an address that is there twice.
-func (s *settings) checkTwice() error {
-	for i, a := range s.listen {
-		if _, port, err := net.SplitHostPort(a.name); err == nil && port == "0" {
-			continue
-		}
-		if slices.Contains(s.listen[:i], a) {
-			return fmt.Errorf("listen: %v is there twice; leave one of them out", a)
-		}
-	}
-	return nil
 }
 
 // checkPlaintext refuses addresses that other machines reach, as far as nothing has to be looked up for it.

@@ -34,6 +34,9 @@ func lockFile(path string) (*os.File, error) {
 	return file, err
 }
 
+// mayWrite says why this process may not make files in a directory.
+func mayWrite(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }
+
 // openFiles returns how many files this process may have open. The Go runtime has raised that to what it may be raised to.
 func openFiles() uint64 {
 	var limit unix.Rlimit
