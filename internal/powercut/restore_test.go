@@ -193,7 +193,9 @@ func (r *restored) verdict(root string, line int) error {
 		return r.mend(r.data(root), now)
 	case err != nil:
 		return err
-	case found == r.holds[now], found == before && line < r.ended[now]:
+	case found == r.holds[now]:
+		return r.kept(r.data(root), now)
+	case found == before && line < r.ended[now]:
 		return nil
 	}
 	return fmt.Errorf("restore %d: a server starts that finds %.500q", now, found)
@@ -208,14 +210,14 @@ func (r *restored) mend(dir string, now int) error {
 	if err != nil || found != r.holds[now] {
 		return fmt.Errorf("after a restore again: %v, %.500q", err, found)
 	}
+	return r.kept(dir, now)
+}
+
+// kept looks for all that the first restore made in what the second one has replaced: each file once.
+func (r *restored) kept(dir string, now int) error {
 	if now == 0 {
 		return nil
 	}
-	return r.kept(dir)
-}
-
-// kept looks for all that the first restore made in what was replaced: each file once.
-func (r *restored) kept(dir string) error {
 	moved, err := filepath.Glob(filepath.Join(dir, "replaced-*"))
 	if err != nil {
 		return err
