@@ -82,7 +82,7 @@ func (s *Server) logLimits(logged *[limitKinds]int64) {
 		refused := s.limits.refused[kind].Load()
 		n := refused - logged[kind]
 		if logged[kind] = refused; n > 0 {
-			s.config().Log.Warn().Stringer("limit", kind).Int64("refused", n).Msg("connections refused: a limit was reached")
+			s.config().Log.Warn().Str("limit", kind.String()).Int64("refused", n).Msg("connections refused: a limit was reached")
 		}
 	}
 }

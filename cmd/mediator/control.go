@@ -115,7 +115,7 @@ func (p *privateSide) serveAt(at adminAddress, o *operation, parts admin.Options
 		at.name = l.Addr().String()
 		base = "http://" + fromHere(l.Addr())
 	}
-	o.settings.Load().server.Log.Info().Stringer("admin", at).Msg("private side")
+	o.settings.Load().server.Log.Info().Str("admin", at.String()).Msg("private side")
 	p.serve(l, handler)
 	return base, nil
 }
