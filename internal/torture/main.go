@@ -13,7 +13,7 @@
 // A group of 2 to 8 devices lives for some seconds. Then its devices fall silent, come back over undisturbed connections,
 // take and acknowledge what is left for them, and find nothing the next time; the histories are judged and forgotten, and
 // another group begins. So a run can go on for hours. Most groups leave the server by dropping themselves. At the end the
-// server is stopped, and no message may be left in its file, and no group that has left.
+// server is stopped: its file has no message, no group that has left, and each that has not.
 //
 // The kinds of groups say what may become of a slot, so that in most of them no loss of one is ever excused: see kind.
 //

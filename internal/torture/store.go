@@ -20,8 +20,8 @@ var (
 	bucketLog   = []byte("log")   // all messages
 )
 
-// checkFile looks for messages and groups in the file of a server that has ended, after the last ack: there may be none but
-// the groups whose slots stay.
+// checkFile looks for messages and groups in the file of a server that has ended, after the last ack: there are none but the
+// groups whose slots stay, and all of these.
 func (r *run) checkFile() (err error) {
 	db, err := bbolt.Open(filepath.Join(r.world.data, fileName), 0, &bbolt.Options{ReadOnly: true, Timeout: 5 * time.Second})
 	if err != nil {
@@ -42,12 +42,18 @@ func (r *run) checkFile() (err error) {
 		if chunks > 0 {
 			return fmt.Errorf("B17: file: %d chunks of %d bytes are left after the last ack", chunks, bytes)
 		}
-		return state.ForEach(func(key, _ []byte) error {
+		stayed := 0
+		err := state.ForEach(func(key, _ []byte) error {
 			if len(key) != len(d2m.GroupID{}) || !r.stayed[d2m.GroupID(key)] {
-				return fmt.Errorf("B34: file: a group is left all of whose devices have been dropped")
+				return errors.New("B34: file: a group is left all of whose devices have been dropped")
 			}
+			stayed++
 			return nil
 		})
+		if err == nil && stayed < len(r.stayed) {
+			return fmt.Errorf("B7: file: %d groups are gone whose devices have slots", len(r.stayed)-stayed)
+		}
+		return err
 	})
 }
 

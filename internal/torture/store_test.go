@@ -10,16 +10,16 @@ import (
 	"openmediator/d2m"
 )
 
-func TestFileHoldsNothingThatIsOver(t *testing.T) {
+func TestFileHoldsWhatStaysAndNothingElse(t *testing.T) {
 	stayed := d2m.GroupID{1}
 	for name, test := range map[string]struct {
 		log, state []string
 		want       string
 	}{
-		"nothing":              {nil, nil, ""},
-		"a group that stays":   {nil, []string{string(stayed[:])}, ""},
-		"a group that is gone": {nil, []string{strings.Repeat("x", 32)}, "B34"},
-		"a message":            {[]string{"12345678"}, nil, "B17"},
+		"as it should be":        {nil, []string{string(stayed[:])}, ""},
+		"the group is not there": {nil, nil, "B7"},
+		"a group that has left":  {nil, []string{string(stayed[:]), strings.Repeat("x", 32)}, "B34"},
+		"a message":              {[]string{"12345678"}, []string{string(stayed[:])}, "B17"},
 	} {
 		r := &run{world: &world{data: t.TempDir()}, stayed: map[d2m.GroupID]bool{stayed: true}}
 		fill(t, filepath.Join(r.world.data, fileName), test.log, test.state)
