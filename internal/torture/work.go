@@ -45,7 +45,9 @@ func (c *connection) work(ctx context.Context) {
 		leave, err := c.step(ctx, reflects, retire == nil)
 		switch {
 		case err != nil:
-			c.awaitEnd()
+			if time.Now().Before(c.enough) { // else the device has had enough, and nothing more need come
+				c.awaitEnd()
+			}
 			c.judgeEnd()
 			return
 		case leave:
