@@ -10,8 +10,13 @@ import (
 	"openmediator/reflect"
 )
 
-// retryAfter is when a group is claimed again for its deadlines after the store has failed.
-const retryAfter = time.Minute
+const (
+	// retryAfter is when a group is claimed again for its deadlines after the store has failed.
+	retryAfter = time.Minute
+
+	// lostInterval is between two lines in the log about the lost ephemerals of a group.
+	lostInterval = time.Minute
+)
 
 // groups are the device groups that are in use: connected to, or with something left to be stored.
 type groups struct {
@@ -44,6 +49,9 @@ type group struct {
 	alarm  time.Time          // when the alarm rings
 
 	waiters []waiter // for what the operator has done to be stored
+
+	lost     int       // ephemerals, that the log has not told of
+	lostTold time.Time // when it did last
 }
 
 func newGroups(s *Server) *groups {
@@ -128,6 +136,7 @@ func (gs *groups) retire(g *group) {
 		gs.server.store.Release(g.id, g.core.Epoch())
 		g.abandon()
 	}
+	g.tellLost()
 	delete(gs.inUse, g.id)
 }
 
@@ -360,7 +369,7 @@ func (g *group) settleWith(core *devicegroup.Group, wake func(*conn)) {
 	}
 	g.count(core)
 	for _, notice := range core.Notices() {
-		s.logNotice(g.id, notice)
+		g.tell(notice)
 	}
 	if core != g.core {
 		return
@@ -380,6 +389,28 @@ func (g *group) settleWith(core *devicegroup.Group, wake func(*conn)) {
 	if at, ok := core.Deadline(); ok && !at.Equal(g.alarm) {
 		g.alarm = at
 		g.groups.alarms.set(g.id, at)
+	}
+}
+
+// tell has the log tell the operator of something. Ephemerals are lost as fast as a device likes to send them: they get a
+// line only now and then. g.mu is held.
+func (g *group) tell(n devicegroup.Notice) {
+	if n != devicegroup.EphemeralsLost {
+		g.groups.server.logNotice(g.id, n)
+		return
+	}
+	g.lost++
+	if now := time.Now(); now.Sub(g.lostTold) >= lostInterval {
+		g.lostTold = now
+		g.tellLost()
+	}
+}
+
+// tellLost has the log tell how many ephemerals were lost since it did last, if any. g.mu is held.
+func (g *group) tellLost() {
+	if g.lost > 0 {
+		g.groups.server.logLost(g.id, g.lost)
+		g.lost = 0
 	}
 }
 

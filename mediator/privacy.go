@@ -71,7 +71,7 @@ var noticeTexts = [...]string{
 	devicegroup.QueueHalfFull:   "reflection queue of a device is half full",
 	devicegroup.QueueLimit:      "device dropped: its reflection queue reached the limit",
 	devicegroup.GroupLimit:      "message refused: storage limit reached",
-	devicegroup.EphemeralsLost:  "ephemeral messages lost for a device that does not read",
+	devicegroup.EphemeralsLost:  "ephemeral messages lost: a device does not read, or a transaction takes long",
 	devicegroup.SlotExpired:     "device slot expired",
 	devicegroup.LeastRecentDrop: "device dropped to make room for another one",
 	devicegroup.StagedLimit:     "transaction ended: it had staged too much",
@@ -80,6 +80,10 @@ var noticeTexts = [...]string{
 
 func (s *Server) logNotice(group d2m.GroupID, n devicegroup.Notice) {
 	s.group(s.config().Log.Warn(), group).Msg(noticeTexts[n])
+}
+
+func (s *Server) logLost(group d2m.GroupID, ephemerals int) {
+	s.group(s.config().Log.Warn(), group).Int("lost", ephemerals).Msg(noticeTexts[devicegroup.EphemeralsLost])
 }
 
 func (s *Server) logStoreFailed(err error) {
