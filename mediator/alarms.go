@@ -81,7 +81,7 @@ func (a *alarms) run() {
 	defer close(a.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for {
+	for !a.stopped() {
 		group, wait, due := a.next(time.Now())
 		if due {
 			a.ring(group)
@@ -94,6 +94,16 @@ func (a *alarms) run() {
 		case <-a.wake:
 		case <-timer.C:
 		}
+	}
+}
+
+// stopped says whether the alarms that are still due are left to the next start: there may be many.
+func (a *alarms) stopped() bool {
+	select {
+	case <-a.stop:
+		return true
+	default:
+		return false
 	}
 }
 

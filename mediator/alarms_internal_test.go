@@ -78,3 +78,25 @@ func TestB34_AlarmsSetWhileRinging(t *testing.T) {
 		}
 	})
 }
+
+// What is due when the alarms are closed is not waited for.
+func TestB34_AlarmsThatAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rang, goOn := 0, make(chan struct{})
+		a := newAlarms(func(d2m.GroupID) {
+			rang++
+			<-goOn
+		})
+		for group := range byte(10) {
+			a.set(d2m.GroupID{group}, in(-1))
+		}
+		synctest.Wait()
+		go a.close()
+		synctest.Wait()
+		close(goOn)
+		<-a.done
+		if rang != 1 {
+			t.Errorf("%d alarms rang, want the one that rang already", rang)
+		}
+	})
+}
