@@ -137,11 +137,11 @@ func (s *Session) finish(end End) {
 	if s.stalled {
 		end = End{Code: d2m.CloseChatServerInternal, Reason: "chat server takes nothing", Cause: errStalled}
 	}
-	s.proxy.counters.ended[endingOf(end)].Add(1)
+	left := s.left
+	s.proxy.counters.ended[endingOf(end, left)].Add(1)
 	s.end = &end
 	s.upstream, s.early = nil, nil
 	s.leave()
-	left := s.left
 	if !left {
 		s.overdue = time.AfterFunc(deliverTimeout, s.device.Overdue)
 	}

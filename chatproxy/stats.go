@@ -33,13 +33,13 @@ const (
 	endings
 )
 
-// endingOf sorts an end.
-func endingOf(end End) ending {
+// endingOf sorts an end. When a device has left, the connection to its chat server ends like any other.
+func endingOf(end End, left bool) ending {
 	switch {
-	case end.Cause == errLeft:
-		return endingDevice
 	case end.Code == d2m.CloseChatServerUnreachable:
 		return endingUnreachable
+	case left:
+		return endingDevice
 	case end.Code == d2m.CloseChatServerInternal:
 		return endingFault
 	}
