@@ -14,10 +14,8 @@ const maxChatReflects = 32
 
 // chatStep is an arrival on its way to the handler, which gets them in their order.
 type chatStep struct {
-	event event
-	// reflects must be answered before; nil if nothing is to be reflected, or if the
-	// event is to be dropped because that failed.
-	reflects *request
+	event    event
+	reflects *request // must be answered before; nil if nothing is to be reflected
 }
 
 // done is closed when the handler may have the event.

@@ -303,6 +303,33 @@ func TestCloseOfServerIsAnswered(t *testing.T) {
 	})
 }
 
+// A connection that is over is closed at once, so that another device can lead, and
+// not when Receive has ended; the next one waits for that.
+func TestEndDoesNotWaitForReceive(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeServer) {
+		config := f.config()
+		entered, release := make(chan struct{}), make(chan struct{})
+		config.Receive = func(context.Context, client.Message) error { close(entered); <-release; return nil }
+		told := recordDisconnections(&config)
+		start(t, config)
+		p := f.register()
+		p.send(d2m.Reflected{ID: 1, Envelope: sealText(t, "x")})
+		<-entered
+		ended := make(chan websocket.StatusCode, 1)
+		go func() { ended <- p.receiveEnd() }()
+		p.send(d2m.CommitTransactionAck{}) // answers nothing
+		synctest.Wait()
+		if len(ended) == 0 || len(told) > 0 {
+			t.Errorf("closed: %v, OnDisconnected was called beside Receive: %v", len(ended) > 0, len(told) > 0)
+		}
+		close(release)
+		if code := <-ended; code != websocket.StatusCode(d2m.CloseProtocolError) {
+			t.Errorf("closed with %d, want 4010", code)
+		}
+		<-told
+	})
+}
+
 func TestSilentServerIsLeft(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeServer) {
 		config := f.config()

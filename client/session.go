@@ -89,10 +89,10 @@ func (s *session) run() error {
 	}
 	reason := context.Cause(s.ctx)
 	s.device.leaveSession()
-	handler.Wait()
 	writer.Wait()
 	s.wire.closeAfter(reason)
 	readers.Wait()
+	handler.Wait() // last, for a Receive takes as long as it takes
 	s.unanswered.lose(reason)
 	return reason
 }
