@@ -241,8 +241,8 @@ func notOpened(err error) error {
 	switch {
 	case errors.Is(err, boltstore.ErrInUse):
 		return fmt.Errorf("%w: end that one, or name another directory with --data", err)
-	case errors.Is(err, boltstore.ErrNewer):
-		return err
+	case errors.Is(err, boltstore.ErrNewer), errors.Is(err, boltstore.ErrForeign), errors.Is(err, boltstore.ErrUnfinished):
+		return err // which says it
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%w; make room there that can be written to, or name a directory on another disk with --data", err)
 	}

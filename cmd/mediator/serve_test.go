@@ -111,6 +111,7 @@ func TestServeRefuses(t *testing.T) {
 	makeNewerStore(t, s.path("newer"))
 	unwritable := unwritableDirectory(t)
 	writeFile(t, s.path("foreign/mediator.db"), strings.Repeat("no store ", 1000))
+	writeFile(t, s.path("restored/mediator.restore/file"), "")
 
 	for _, test := range []struct {
 		name string
@@ -131,7 +132,9 @@ func TestServeRefuses(t *testing.T) {
 		{"newer schema", []string{"--data", s.path("newer")}, exitFailed,
 			[]string{"data directory " + s.path("newer"), "newer version", "start the newer one or name another data directory"}},
 		{"no store", []string{"--data", s.path("foreign")}, exitFailed,
-			[]string{"data directory " + s.path("foreign"), "is not a store of this program, or damaged", "restore a backup or move it away"}},
+			[]string{"data directory " + s.path("foreign"), "is not a store of this program, or damaged", "restore a backup or move it away\n"}},
+		{"restore cut short", []string{"--data", s.path("restored")}, exitFailed,
+			[]string{"data directory " + s.path("restored"), "a restore was cut short: do it again, with --replace\n"}},
 		{"address of others", []string{"--listen", "0.0.0.0:8440"}, exitUsage,
 			[]string{"listen: ws://0.0.0.0:8440 can be reached from other machines", "--allow-plaintext"}},
 		{"address of nobody here", []string{"--listen", "192.0.2.1:8440", "--allow-plaintext"}, exitFailed,

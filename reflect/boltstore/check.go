@@ -10,8 +10,8 @@ import (
 )
 
 // Check says whether Open may succeed for a directory, as far as that can be told without making or changing anything: it
-// is there and may be written to, or can be made, there is room for some messages (ENOSPC), and no server uses it (ErrInUse).
-// It does not look into the file.
+// is there and may be written to, or can be made, there is room for some messages (ENOSPC), no server uses it (ErrInUse), and no
+// restore was cut short in it (ErrUnfinished). It does not look into the file.
 func Check(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
@@ -26,14 +26,14 @@ func Check(dir string) error {
 		return err
 	}
 	file, err := os.OpenFile(filepath.Join(dir, LockName), os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err == nil {
+		defer file.Close()
+		err = lockFile(file)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer file.Close()
-	return lockFile(file)
+	return checkRestored(dir)
 }
 
 // checkAbove is Check for a directory that has to be made.

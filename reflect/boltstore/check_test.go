@@ -41,4 +41,12 @@ func TestCheck(t *testing.T) {
 	if err := Check(dir); err != nil {
 		t.Errorf("a directory that was in use: %v", err)
 	}
+	for _, path := range []string{dir, top} {
+		if err := os.Mkdir(filepath.Join(path, RestoringName), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(path); !errors.Is(err, ErrUnfinished) {
+			t.Errorf("a directory in which a restore was cut short: %v", err)
+		}
+	}
 }

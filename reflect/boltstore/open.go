@@ -51,8 +51,8 @@ func Exists(dir string) bool {
 }
 
 // Open opens the store in a directory; both are made if they are not there. What it returns as an error is one sentence
-// for the operator that names the directory. It wraps ErrInUse (after half a second of trying) or ErrNewer where that is
-// the reason. A file that it refuses has not been touched.
+// for the operator that names the directory. It wraps ErrInUse (after half a second of trying), ErrUnfinished, ErrNewer or
+// ErrForeign where that is the reason. A file that it refuses has not been touched.
 func Open(dir string, options Options) (*Store, error) {
 	s, err := open(dir, options)
 	if err != nil {
@@ -99,11 +99,19 @@ func open(dir string, options Options) (s *Store, err error) {
 	return s, nil
 }
 
+// checkRestored says whether a restore was cut short in a directory that is locked.
+func checkRestored(dir string) error {
+	if _, err := os.Lstat(filepath.Join(dir, RestoringName)); err == nil {
+		return ErrUnfinished
+	}
+	return nil
+}
+
 // prepare makes sure that there is a sound file of the present version in a directory.
 func prepare(dir string, options Options) error {
 	path := filepath.Join(dir, FileName)
-	if _, err := os.Lstat(filepath.Join(dir, RestoringName)); err == nil {
-		return ErrUnfinished
+	if err := checkRestored(dir); err != nil {
+		return err
 	}
 	_, err := os.Lstat(path)
 	missing := errors.Is(err, fs.ErrNotExist)
@@ -247,5 +255,5 @@ func plain(err error) error {
 	case errors.As(err, &path), errors.As(err, &link), errors.As(err, &system):
 		return err
 	}
-	return fmt.Errorf("%w (%w); restore a backup or move it away", errForeign, err)
+	return fmt.Errorf("%w (%w); restore a backup or move it away", ErrForeign, err)
 }

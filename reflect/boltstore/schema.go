@@ -36,10 +36,10 @@ const (
 // ErrNewer says that the file was written by a newer version of this program. It has not been touched.
 var ErrNewer = errors.New("mediator.db was written by a newer version of this program")
 
-var (
-	errForeign = errors.New("mediator.db is not a store of this program, or damaged")
-	errBuckets = errors.New("its buckets are not those of a store")
-)
+// ErrForeign says that the file is none of this program, or damaged. It has not been touched.
+var ErrForeign = errors.New("mediator.db is not a store of this program, or damaged")
+
+var errBuckets = errors.New("its buckets are not those of a store")
 
 // checkSchema refuses a file that this program did not write or that a newer one did. It returns the file's version.
 func checkSchema(tx *bbolt.Tx) (version uint64, err error) {

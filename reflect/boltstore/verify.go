@@ -29,8 +29,8 @@ func verify(dir string) (tally Tally, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return tally, err
 	}
-	if _, err := os.Lstat(filepath.Join(dir, RestoringName)); err == nil {
-		return tally, ErrUnfinished
+	if err := checkRestored(dir); err != nil {
+		return tally, err
 	}
 	file, _, err := openToRead(filepath.Join(dir, FileName))
 	if err != nil {
