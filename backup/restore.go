@@ -89,16 +89,20 @@ func CheckFile(path string) (contents Contents, err error) {
 // open opens a backup. What is not a plain file is not waited for.
 func open(path string) (*os.File, error) {
 	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("backup %s: %w: it is not a plain file", path, ErrNotBackup)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("backup %s: is not there; name a file that \"mediator backup\" has written", path)
+	case err == nil && !info.Mode().IsRegular():
+		return nil, fmt.Errorf("backup %s: %w: it is not a plain file", path, ErrNotBackup)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("backup %s: is not there; name a file that \"mediator backup\" has written", path)
+	var file *os.File
+	if err == nil {
+		file, err = os.Open(path)
 	}
-	if err != nil {
-		return nil, err
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("backup %s: cannot be read: %w; name a file that this user may read", path, failed.Err)
 	}
-	return os.Open(path)
+	return file, err
 }
 
 // entriesOf returns what is in a directory beside what every directory may have.

@@ -107,6 +107,8 @@ func newDestination(path string, replace bool) (*destination, error) {
 func (d *destination) check() error {
 	info, err := os.Stat(d.path)
 	switch {
+	case d.path == "":
+		return usage("DEST: is empty; name the file that is to be made")
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:

@@ -246,6 +246,7 @@ func TestBackupRefusals(t *testing.T) {
 		"restore kept.tar --data data":                 {exitFailed, "in use by another server"},
 		"restore cut.tar --data new":                   {exitFailed, "cut.tar: not a backup, or damaged"},
 		"restore nowhere.tar --data new":               {exitFailed, "backup nowhere.tar: is not there; name a file that"},
+		"restore kept.tar/x --data new":                {exitFailed, "backup kept.tar/x: cannot be read: not a directory; name"},
 		"restore kept.tar --data phone":                {exitFailed, "not a directory"},
 		"restore kept.tar --data " + filepath.Dir("."): {exitUsage, "is not empty"},
 		"compact --data nowhere":                       {exitUsage, "has no store"},
@@ -256,6 +257,9 @@ func TestBackupRefusals(t *testing.T) {
 		if code != want.code || !strings.Contains(stderr, want.text) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: %d, %s", line, code, stderr)
 		}
+	}
+	if _, stderr, code := s.run("backup", "", "--data", "data"); code != exitUsage || !strings.Contains(stderr, "DEST: is empty") {
+		t.Errorf("an empty name: %d, %s", code, stderr)
 	}
 	s.must("backup", "kept.tar", "--data", "data", "--replace", "--without-keys")
 	s.must("verify", "--data", "data")

@@ -92,6 +92,9 @@ func (s *settings) openInvitations() (*access.Invitations, error) {
 	case err == nil && !info.IsDir():
 		return nil, usage("data: %s is not a directory; name the server's with --data", dir)
 	}
+	if err := mayWrite(dir); err != nil {
+		return nil, fmt.Errorf("data: %s: %w; run this as the server's user", dir, err)
+	}
 	return access.NewInvitations(invitationsIn(dir)), nil
 }
 
