@@ -34,12 +34,12 @@ func OpenKeys(dir string) (*Keys, error) {
 	return &Keys{dir}, nil
 }
 
-// makeDirectory makes a directory for its owner alone, and those above it, unless it is there.
+// makeDirectory makes a directory for its owner alone, and those above it, durably, unless it is there.
 func makeDirectory(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDirectory(dir); err != nil {
 		return err
 	}
 	made, err := os.Open(dir)

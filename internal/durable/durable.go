@@ -37,6 +37,34 @@ func Create(path string, data []byte, mode fs.FileMode) error {
 	return SyncDirectory(filepath.Dir(path))
 }
 
+// ErrNotDirectory says that something else is where a directory is to be.
+var ErrNotDirectory = errors.New("it is not a directory")
+
+// MakeDirectory makes a directory with mode 0700, whatever the umask, and those above it, unless they are there. Its name is on the
+// disk when it returns: what a directory holds is lost with it.
+func MakeDirectory(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && !info.IsDir():
+		return ErrNotDirectory
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	above := filepath.Dir(filepath.Clean(path))
+	if err := MakeDirectory(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(path, 0o700); err != nil { // the umask may have taken from it
+		return err
+	}
+	return SyncDirectory(above)
+}
+
 // writeBeside writes a file with another name, which is hidden, durably, and returns that.
 func writeBeside(path string, data []byte, mode fs.FileMode) (name string, err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".")

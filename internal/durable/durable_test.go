@@ -68,6 +68,32 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 }
 
+func TestMakeDirectory(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o277))
+	above := filepath.Join(t.TempDir(), "above")
+	path := filepath.Join(above, "below")
+	for range 2 {
+		if err := MakeDirectory(path + "/"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, made := range []string{above, path} {
+		if info, err := os.Stat(made); err != nil || info.Mode() != fs.ModeDir|0o700 {
+			t.Errorf("%s: %v, %v", made, info, err)
+		}
+	}
+	file := filepath.Join(above, "file")
+	if err := Create(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := MakeDirectory(file); !errors.Is(err, ErrNotDirectory) {
+		t.Errorf("a file: %v", err)
+	}
+	if err := MakeDirectory(filepath.Join(file, "below")); err == nil {
+		t.Error("below a file: no error")
+	}
+}
+
 func TestNoDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "missing")
 	for name, err := range map[string]error{

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"openmediator/internal/durable"
 )
 
 // Check says whether Open may succeed for a directory, as far as that can be told without making or changing anything: it
@@ -20,7 +22,7 @@ func Check(dir string) error {
 	case err != nil:
 		return err
 	case !info.IsDir():
-		return errNoDirectory
+		return durable.ErrNotDirectory
 	}
 	if err := mayFill(dir); err != nil {
 		return err
@@ -46,7 +48,7 @@ func checkAbove(dir string) error {
 	case err != nil:
 		return err
 	case !info.IsDir():
-		return errNoDirectory
+		return durable.ErrNotDirectory
 	}
 	return mayFill(above)
 }

@@ -11,32 +11,6 @@ import (
 	"openmediator/internal/durable"
 )
 
-var errNoDirectory = errors.New("it is not a directory")
-
-// makeDirectory makes a directory, and those above it, unless they are there, and syncs the one above each.
-func makeDirectory(dir string) error {
-	info, err := os.Stat(dir)
-	switch {
-	case err == nil && !info.IsDir():
-		return errNoDirectory
-	case err == nil:
-		return nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	above := filepath.Dir(filepath.Clean(dir))
-	if err := makeDirectory(above); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	if err := os.Chmod(dir, 0o700); err != nil { // the umask may have taken from it
-		return err
-	}
-	return durable.SyncDirectory(above)
-}
-
 // removeFile removes a file, if there is one.
 func removeFile(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
@@ -91,7 +65,7 @@ func lockDirectory(dir string) (*directoryLock, error) {
 func Lock(dir string) (*Locked, error) {
 	_, err := os.Lstat(dir)
 	l := &Locked{dir: dir, made: errors.Is(err, fs.ErrNotExist)}
-	if err = makeDirectory(dir); err == nil {
+	if err = durable.MakeDirectory(dir); err == nil {
 		l.lock, err = lockDirectory(dir)
 	}
 	if err != nil {

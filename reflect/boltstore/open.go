@@ -62,7 +62,7 @@ func Open(dir string, options Options) (*Store, error) {
 }
 
 func open(dir string, options Options) (s *Store, err error) {
-	if err := makeDirectory(dir); err != nil {
+	if err := durable.MakeDirectory(dir); err != nil {
 		return nil, err
 	}
 	lock, err := lockDirectory(dir)
@@ -250,7 +250,7 @@ func plain(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return ErrInUse
-	case errors.Is(err, ErrInUse), errors.Is(err, ErrNewer), errors.Is(err, ErrUnfinished), errors.Is(err, errNoDirectory):
+	case errors.Is(err, ErrInUse), errors.Is(err, ErrNewer), errors.Is(err, ErrUnfinished), errors.Is(err, durable.ErrNotDirectory):
 		return err
 	case errors.As(err, &path), errors.As(err, &link), errors.As(err, &system):
 		return err
