@@ -18,9 +18,6 @@ type Cursor struct {
 	bytes int64 // of their envelopes
 }
 
-// Device returns whose cursor it is.
-func (c *Cursor) Device() d2m.DeviceID { return c.device }
-
 // Waiting returns how many messages wait for the slot and how many bytes their envelopes have together.
 func (c *Cursor) Waiting() (messages int, bytes int64) { return c.count, c.bytes }
 

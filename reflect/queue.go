@@ -61,9 +61,6 @@ func (q *Queue) Leave(c *Cursor) {
 	q.sweep()
 }
 
-// Cursors returns the slots' cursors; the slice is the queue's.
-func (q *Queue) Cursors() []*Cursor { return q.cursors }
-
 // Bytes returns how many bytes of envelopes wait.
 func (q *Queue) Bytes() int64 { return q.bytes }
 

@@ -139,8 +139,8 @@ func (q *queueMachine) takeDead() (got, want []uint64) {
 func (q *queueMachine) restore(undone func(key uint64) bool, lockedFrom uint64, shuffle func([]Stored) []Stored) error {
 	q.store()
 	state := State{LastLock: 7, Locks: []LockStart{{Lock: 7, Start: lockedFrom}}}
-	for _, c := range q.queue.Cursors() {
-		s := SlotState{Device: c.Device()}
+	for _, c := range q.queue.cursors {
+		s := SlotState{Device: c.device}
 		c.Save(&s)
 		state.Slots = append(state.Slots, s)
 	}
@@ -168,10 +168,10 @@ func (q *queueMachine) restore(undone func(key uint64) bool, lockedFrom uint64, 
 	}
 	clear(q.cursors)
 	for i, c := range cursors {
-		if c.Device() != parsed.Slots[i].Device {
-			return fmt.Errorf("cursor %d is of device %d, want %d", i, c.Device(), parsed.Slots[i].Device)
+		if c.device != parsed.Slots[i].Device {
+			return fmt.Errorf("cursor %d is of device %d, want %d", i, c.device, parsed.Slots[i].Device)
 		}
-		q.cursors[c.Device()] = c
+		q.cursors[c.device] = c
 	}
 	return nil
 }
@@ -185,8 +185,8 @@ func (q *queueMachine) check() error {
 	if dead := q.naive.dead(); q.queue.HasDead() != (len(dead) > 0) {
 		return fmt.Errorf("there are dead chunks: %v, want %v", q.queue.HasDead(), dead)
 	}
-	if len(q.queue.Cursors()) != len(q.cursors) {
-		return fmt.Errorf("%d cursors, want %d", len(q.queue.Cursors()), len(q.cursors))
+	if len(q.queue.cursors) != len(q.cursors) {
+		return fmt.Errorf("%d cursors, want %d", len(q.queue.cursors), len(q.cursors))
 	}
 	for device, c := range q.cursors {
 		if err := q.checkCursor(device, c); err != nil {
