@@ -57,7 +57,7 @@ func TestB24_B25_B27_TwoBeginInTheSameInstant(t *testing.T) {
 	}
 	t.Logf("%d rounds, won %v", rounds, wins)
 	if wins[0] == 0 || wins[1] == 0 {
-		t.Error("one device has always won: they did not begin in the same instant")
+		t.Error("one device has always won")
 	}
 	recorders := []*history.Recorder{contestants[0].Recorder, contestants[1].Recorder}
 	if err := history.Check(run.History(recorders)); err != nil {
@@ -135,11 +135,12 @@ func compete(ctx context.Context, contestants [2]*contestant, round int) (result
 	both := func(do func(*contestant, *outcome) error) {
 		start := make(chan struct{})
 		var running sync.WaitGroup
-		for i, c := range contestants {
+		for n := range contestants {
+			i := (n + round) % len(contestants) // on a busy processor the last one in this order is the first to run
 			running.Go(func() {
 				<-start
 				if results[i].err == nil {
-					results[i].err = do(c, &results[i])
+					results[i].err = do(contestants[i], &results[i])
 				}
 			})
 		}
