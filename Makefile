@@ -51,7 +51,7 @@ integration: compare-packages ## run the tests that need root, strace, ip, micro
 screenshots: ## make the pictures in docs/images; it needs Chromium
 	$(GO) -C internal/browsertest run ./screenshots
 
-powercut: ## cut the power of the store for MINUTES, then of a restore, SELECTIONS at each sync; it needs strace
+powercut: ## cut the power of the store for MINUTES, then of an invitation and of a restore, SELECTIONS at each sync; it needs strace
 	$(GO) test ./internal/powercut -tags integration -run 'TestPowerCut(_Restore)?$$|TestB6_PowerCut' -count=1 -v -timeout 24h \
 		-powercut.minutes=$(MINUTES) -powercut.selections=$(SELECTIONS) -powercut.seed=$(SEED)
 

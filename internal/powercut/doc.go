@@ -33,8 +33,9 @@
 // acknowledged, and compacts meanwhile. [Plan.Check] opens what a cut has left and compares all of it: what was
 // acknowledged is there, deletions included, what was begun is there wholly or not at all, and nothing else.
 //
-// The real server is recorded likewise, and so is `mediator restore`, of which a cut may leave what was there or what the backup
-// holds, or a directory that no server starts on and another restore puts right.
+// The real server is recorded likewise, with an invitation that one group alone may ever use, and so is `mediator restore`, of
+// which a cut may leave what was there or what the backup holds, or a directory that no server starts on and another restore
+// puts right.
 //
 //	make powercut                                                      for ten minutes
 //	make powercut MINUTES=60 SEED=17                                   for longer, another plan
