@@ -86,7 +86,10 @@ func (g *group) tryAll(ctx context.Context, l *life, steps []func(context.Contex
 			return done && !l.isOver()
 		}
 	}
-	<-ctx.Done() // a finding, unless there was one
+	select {
+	case <-ctx.Done(): // a finding, unless there was one
+	case <-l.over: // the next life may do better
+	}
 	return false
 }
 
