@@ -51,8 +51,8 @@ integration: compare-packages ## run the tests that need root, strace, ip, micro
 screenshots: ## make the pictures in docs/images; it needs Chromium
 	$(GO) -C internal/browsertest run ./screenshots
 
-powercut: ## cut the power of the store for MINUTES, then of an invitation and of a restore, SELECTIONS at each sync; it needs strace
-	$(GO) test ./internal/powercut -tags integration -run 'TestPowerCut(_Restore)?$$|TestB6_PowerCut' -count=1 -v -timeout 24h \
+powercut: ## cut the power of the store for MINUTES, then of an invitation, of the keys and of a restore, SELECTIONS at each sync; it needs strace
+	$(GO) test ./internal/powercut -tags integration -run 'TestPowerCut(_Restore|_Pin)?$$|TestB6_PowerCut' -count=1 -v -timeout 24h \
 		-powercut.minutes=$(MINUTES) -powercut.selections=$(SELECTIONS) -powercut.seed=$(SEED)
 
 torture: ## keep a server busy for TORTURE_MINUTES while it is killed and its network fails, and judge what devices have seen

@@ -208,18 +208,18 @@ func (d *disk) image(kept []bool) image {
 		}
 	}
 	paths := left.paths()
-	for file := range paths {
-		left.files[file] = slices.Clone(d.files[file])
+	for _, number := range paths {
+		left.files[number] = slices.Clone(d.files[number])
 	}
 	for i := range d.pending {
 		if c := &d.pending[i]; kept[i] && !c.changesNames() {
-			if _, named := paths[c.file]; named {
+			if _, named := left.files[c.file]; named {
 				left.apply(c)
 			}
 		}
 	}
 	i := image{files: make(map[string][]byte)}
-	for number, name := range paths {
+	for name, number := range paths {
 		if !d.directories[number] {
 			i.files[name] = left.files[number]
 		} else if number != rootDirectory {
@@ -230,18 +230,18 @@ func (d *disk) image(kept []bool) image {
 	return i
 }
 
-// paths returns the files and directories that have a name, in directories that have one.
-func (d *disk) paths() map[int]string {
+// paths returns the file or directory of each path. A file that was linked has several.
+func (d *disk) paths() map[string]int {
 	in := make(map[int][]place)
 	for at := range d.names {
 		in[at.directory] = append(in[at.directory], at)
 	}
-	paths := map[int]string{rootDirectory: "."}
-	for open := []int{rootDirectory}; len(open) > 0; open = open[1:] {
-		for _, at := range in[open[0]] {
-			number := d.names[at]
-			paths[number] = path.Join(paths[open[0]], at.name)
-			open = append(open, number)
+	paths := map[string]int{".": rootDirectory}
+	for open := []string{"."}; len(open) > 0; open = open[1:] {
+		for _, at := range in[paths[open[0]]] {
+			name := path.Join(open[0], at.name)
+			paths[name] = d.names[at]
+			open = append(open, name)
 		}
 	}
 	return paths

@@ -137,7 +137,7 @@ func (r *Recording) add(c *call, keep func(Output) bool) error {
 		descriptor, err := c.number(0)
 		delete(r.descriptors, descriptor)
 		return err
-	case "renameat", "unlinkat", "mkdirat":
+	case "renameat", "linkat", "unlinkat", "mkdirat":
 		return r.changeNames(c)
 	case "mmap":
 		return r.mapped(c)
@@ -225,7 +225,7 @@ func (r *Recording) changeNames(c *call) error {
 		return err
 	}
 	to, toOurs := "", ours
-	if c.name == "renameat" {
+	if c.name == "renameat" || c.name == "linkat" {
 		to, toOurs, err = r.below(c, 3)
 	}
 	switch {
@@ -247,6 +247,10 @@ func (r *Recording) changeNames(c *call) error {
 		r.note(c, operation{kind: unlink, name: name, file: r.at(name)})
 		delete(r.names, name)
 		delete(r.directories, name)
+		return nil
+	case c.name == "linkat": // one more name of a file is made as the first one is
+		r.note(c, operation{kind: create, name: to, file: r.at(name)})
+		r.names[to] = r.at(name)
 		return nil
 	}
 	r.note(c, operation{kind: rename, name: name, to: to, file: r.at(name)})

@@ -52,6 +52,10 @@ func (s *script) rename(from, to string) *script {
 	return s.line("renameat(AT_FDCWD, %s, AT_FDCWD, %s) = 0", escape("/r/"+from), escape("/r/"+to))
 }
 
+func (s *script) link(name, to string) *script {
+	return s.line("linkat(AT_FDCWD, %s, AT_FDCWD, %s, 0) = 0", escape("/r/"+name), escape("/r/"+to))
+}
+
 func (s *script) mkdir(name string) *script {
 	return s.line("mkdirat(AT_FDCWD, %s, 0700) = 0", escape("/r/"+name))
 }
@@ -188,6 +192,11 @@ func TestReplay_WhatACutLeaves(t *testing.T) {
 			[]string{"", "y=", "x="},
 		},
 		{"a rename that is synced", []*script{named().create("y", 5).rename("y", "x").sync(4)}, []string{"x="}},
+		{
+			"a file gets one more name, and loses the first one after that", []*script{named().write(3, a, 0).sync(3).link("x", "y").unlink("x")},
+			[]string{"x=512a", "x=512a y=512a", "y=512a"},
+		},
+		{"a name that is synced", []*script{named().link("x", "y").sync(4).write(3, "a", 0).sync(3)}, []string{"x=1a y=1a"}},
 		{"different names in any order", []*script{named().create("y", 5).unlink("x")}, []string{"x=", "", "x= y=", "y="}},
 		{"a file that is gone and one of the same name", []*script{named().unlink("x").create("x", 5).write(5, "a", 0)}, []string{"x=", "", "x=1a", "x=10"}},
 		{"what is in a directory is not there without it", []*script{new(script).mkdir("d").create("d/y", 5).open("d", 6).sync(6)}, []string{"", "d/ d/y="}},

@@ -17,9 +17,9 @@ const never = math.MaxInt
 // modelled are the system calls that are understood, and silent those that would change a file in a way that is not: one
 // of these on a recorded file is an error.
 const (
-	modelled = "openat,close,write,pwrite64,ftruncate,fsync,fdatasync,renameat,unlinkat,mkdirat,mmap"
+	modelled = "openat,close,write,pwrite64,ftruncate,fsync,fdatasync,renameat,linkat,unlinkat,mkdirat,mmap"
 	silent   = "open,creat,truncate,writev,pwritev,pwritev2,fallocate,rename,renameat2,unlink,rmdir,mkdir," +
-		"link,linkat,symlink,symlinkat,copy_file_range,sendfile,splice,dup,dup2,dup3"
+		"link,symlink,symlinkat,copy_file_range,sendfile,splice,dup,dup2,dup3"
 )
 
 // Strace returns the command before which a program's own command is put to have its system calls written to a file.
