@@ -71,8 +71,9 @@ func newGroupForgetCommand() *cobra.Command {
 		Use:   "forget GROUP",
 		Short: "Removes a group with all that is stored for it",
 		Long: `Drops all device slots of a group: what waits for its devices is lost, connected ones are closed with 4113, and apps may
-delete their multi-device data when they hear of it. Nothing of the group stays on the disk. GROUP is its id, or the
-pseudonym that "mediator group list" prints while the server runs.
+delete their multi-device data when they hear of it. Nothing of the group stays on the disk; while the server runs, its bytes
+may stay in the file until the next compaction. GROUP is its id, or the pseudonym that "mediator group list" prints while the
+server runs.
 
 It keeps nobody out: if the server is open to the group, its devices may register anew. "mediator group deny" does that.
 
