@@ -67,6 +67,7 @@ func newConnection(a *attempt, wire *client.Wire, info d2m.ServerInfo) *connecti
 	switch {
 	case d.kind == honest:
 		c.habit = atOnce
+	case d.settling: // it has patience
 	case on.faulty():
 		c.enough = time.Now().Add(on.after + upTo(d.random, 4*time.Second))
 	case d.random.IntN(3) == 0:
@@ -264,12 +265,12 @@ func (c *connection) awaitEnd() {
 // context does. It acknowledges what arrives.
 func (c *connection) until(ctx context.Context, holds func() bool) bool {
 	for {
-		if err := c.acknowledge(ctx); err != nil {
-			c.awaitEnd()
-			return false
+		err := c.acknowledge(ctx)
+		if err != nil {
+			c.awaitEnd() // what is waited for may have come before
 		}
 		c.recording.Lock()
-		done, lost := holds(), c.err != nil
+		done, lost := holds(), err != nil || c.err != nil
 		c.recording.Unlock()
 		if done || lost {
 			return done

@@ -275,7 +275,12 @@ func (a *attempt) check(info d2m.ServerInfo) string {
 		return fmt.Sprintf("B8: ServerInfo tells of %d slots", info.MaxDeviceSlots)
 	}
 	mayBeAnew := a.kind == crowded || a.kind == flooded
-	return a.shared.check(history.ContentOf(info.SharedDeviceData), a.began, mayBeAnew)
+	value := history.ContentOf(info.SharedDeviceData)
+	problem := a.shared.check(value, a.began, mayBeAnew)
+	if problem != "" {
+		problem += fmt.Sprintf(" (slot %v, server %d)", info.SlotState, a.life.number) + a.shared.describe(value, time.Now())
+	}
+	return problem
 }
 
 // succeed makes the connection the device's.

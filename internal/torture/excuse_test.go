@@ -79,7 +79,7 @@ func TestServerInfoIsCompared(t *testing.T) {
 		"other limits":         {func(_ *attempt, i *d2m.ServerInfo) { i.MaxDeviceSlots++ }, false},
 	} {
 		g := &group{shared: newSharedData()}
-		a := &attempt{device: &device{group: g}, registered: true}
+		a := &attempt{device: &device{group: g}, life: new(life), registered: true}
 		info := d2m.ServerInfo{SlotState: d2m.SlotExisting, MaxDeviceSlots: maxSlots}
 		test.change(a, &info)
 		if problem := a.check(info); (problem == "") != test.fine {

@@ -205,7 +205,8 @@ func (d *device) leave(ctx context.Context, l *life) bool {
 	}
 	defer c.end(false)
 	if c.drop(ctx, d) != nil || !c.until(ctx, func() bool { return len(c.dropAcks) > 0 }) {
-		return c.lost(ctx)
+		c.lost(ctx)
+		return d.hasLeft()
 	}
 	c.until(ctx, func() bool { return false })
 	c.judgeEnd()
@@ -217,6 +218,6 @@ func (d *device) leave(ctx context.Context, l *life) bool {
 func (d *device) hasLeft() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.out = !d.registered
+	d.out = d.gone || !d.registered
 	return d.out
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"openmediator/internal/history"
@@ -77,4 +79,26 @@ func (s *set) isBefore(next *set) bool {
 		return s.sent.Before(next.sent)
 	}
 	return !s.durable.IsZero() && s.durable.Before(next.sent)
+}
+
+// describe lists all sets, and says which of them are of a value.
+func (s *sharedData) describe(value history.Content, now time.Time) string {
+	var b strings.Builder
+	ago := func(t time.Time) string {
+		if t.IsZero() {
+			return "not that is known"
+		}
+		return fmt.Sprintf("%.4f s ago", now.Sub(t).Seconds())
+	}
+	for i := range s.sets {
+		set := &s.sets[i]
+		fmt.Fprintf(&b, "\n  set %s, durable %s", ago(set.sent), ago(set.durable))
+		if c := set.connection; c != nil {
+			fmt.Fprintf(&b, ", by device %d on server %d", c.id, c.life.number)
+		}
+		if set.value == value {
+			b.WriteString(": this one")
+		}
+	}
+	return b.String()
 }
