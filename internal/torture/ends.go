@@ -44,15 +44,26 @@ func (c *connection) judgeEnd() {
 
 func (c *connection) judgeLoss(err error) {
 	var lost *client.LostError
-	switch {
-	case errors.As(err, &lost) && c.life.isOver():
-		c.tally.countEnd("server ended")
-	case errors.As(err, &lost) && c.road.faulty():
-		c.tally.countEnd("road ended")
-	default:
-		c.findProblem(c.device, fmt.Sprintf("connection: %v, by a road that is %s\n%s",
-			err, roadNames[c.road.kind], c.life.process.Log()))
+	if excuse := c.lossExcuse(); excuse != "" && errors.As(err, &lost) {
+		c.tally.countEnd(excuse)
+		return
 	}
+	c.findProblem(c.device, fmt.Sprintf("connection: %v, by a road that is %s\n%s",
+		err, roadNames[c.road.kind], c.life.process.Log()))
+}
+
+// lossExcuse says why the connection may have ended without a close code, or returns "".
+func (c *connection) lossExcuse() string {
+	hasReason := !c.blamed.IsZero() || c.isExcused(byDrop|byLimit|byCrowd)
+	switch {
+	case c.life.isOver():
+		return "server ended"
+	case c.road.faulty():
+		return "road ended"
+	case c.lazy && hasReason:
+		return "close not read" // the server gives up when the device takes nothing for 5 s (B45)
+	}
+	return ""
 }
 
 // judgeCode returns what is wrong about a close code here, or "".

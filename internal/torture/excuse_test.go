@@ -42,6 +42,29 @@ func TestCloseCodesAreExcusedOnlyForAReason(t *testing.T) {
 	}
 }
 
+func TestLostConnectionsAreExcusedOnlyForAReason(t *testing.T) {
+	over := make(chan struct{})
+	close(over)
+	for name, test := range map[string]struct {
+		change func(*connection)
+		fine   bool
+	}{
+		"without a reason":              {func(*connection) {}, false},
+		"the server has ended":          {func(c *connection) { c.life = &life{over: over} }, true},
+		"a road that loses":             {func(c *connection) { c.road = road{kind: swallowsUp} }, true},
+		"a close that it did not read":  {func(c *connection) { c.lazy, c.excuses = true, byLimit }, true},
+		"a close for what it has done":  {func(c *connection) { c.lazy, c.blamed = true, time.Now() }, true},
+		"it reads, and there was none":  {func(c *connection) { c.excuses = byLimit }, false},
+		"it does not read, that is all": {func(c *connection) { c.lazy = true }, false},
+	} {
+		c := &connection{device: &device{group: &group{}}, life: &life{over: make(chan struct{})}}
+		test.change(c)
+		if excuse := c.lossExcuse(); (excuse != "") != test.fine {
+			t.Errorf("%s: %q", name, excuse)
+		}
+	}
+}
+
 func TestLateAnswers(t *testing.T) {
 	calm := &life{over: make(chan struct{})}
 	long := []time.Time{time.Now().Add(-answerLimit - time.Second)}
