@@ -257,6 +257,7 @@ func (c *connection) awaitEnd() {
 	defer timer.Stop()
 	select {
 	case <-c.over:
+	case <-c.hopeless.Done():
 	case <-timer.C:
 	}
 }

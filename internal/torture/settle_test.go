@@ -27,7 +27,7 @@ func TestWhatHasComeBeforeTheEndCounts(t *testing.T) {
 	over := make(chan struct{})
 	close(over)
 	c := &connection{
-		device: &device{group: new(group)}, wire: new(client.Wire), enough: time.Now(), // nothing can be sent
+		device: &device{group: &group{run: &run{hopeless: t.Context()}}}, wire: new(client.Wire), enough: time.Now(), // nothing can be sent
 		habit: atOnce, unread: []d2m.ReflectedID{1}, over: over, awake: make(chan struct{}),
 		dropAcks: []d2m.DeviceID{1},
 	}
