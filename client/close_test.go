@@ -74,17 +74,12 @@ func TestCloseWithoutRoomForAcks(t *testing.T) {
 					p.send(d2m.Reflected{ID: id, Envelope: sealText(t, "x")})
 				}
 				synctest.Wait()
-				before := time.Now()
-				closed := goDo(func() error { d.Close(); return nil })
-				synctest.Wait()
 				acks := 0
-				if reads {
-					acks = countUntilClose(p, func(m d2m.Message) bool { return m.Type() == d2m.TypeReflectedAck })
-				}
-				<-closed
-				if took := time.Since(before); took > 10*time.Second {
-					t.Errorf("Close took %v", took)
-				}
+				closeInTime(t, d, func() {
+					if reads {
+						acks = countUntilClose(p, func(m d2m.Message) bool { return m.Type() == d2m.TypeReflectedAck })
+					}
+				})
 				if reads && (acks != handled || handled != 65) {
 					t.Errorf("%d messages were handled and %d acked", handled, acks)
 				}
@@ -112,25 +107,33 @@ func TestCloseWithoutRoomForChatAcks(t *testing.T) {
 				fillSending(t, d)
 				close(release)
 				synctest.Wait()
-				before := time.Now()
-				closed := goDo(func() error { d.Close(); return nil })
-				synctest.Wait()
 				acks := 0
-				if reads {
-					acks = countUntilClose(p.peer, func(m d2m.Message) bool {
-						proxy, ok := m.(d2m.Proxy)
-						return ok && p.open(proxy).Type == csp.IncomingMessageAck
-					})
-				}
-				<-closed
-				if took := time.Since(before); took > 10*time.Second {
-					t.Errorf("Close took %v", took)
-				}
+				closeInTime(t, d, func() {
+					if reads {
+						acks = countUntilClose(p.peer, func(m d2m.Message) bool {
+							proxy, ok := m.(d2m.Proxy)
+							return ok && p.open(proxy).Type == csp.IncomingMessageAck
+						})
+					}
+				})
 				if reads && (acks != handled || handled != 65) {
 					t.Errorf("%d messages were handled and %d acked", handled, acks)
 				}
 			})
 		})
+	}
+}
+
+// closeInTime closes a device, for which it has 10 s, while something else happens.
+func closeInTime(t *testing.T, d *client.Device, meanwhile func()) {
+	t.Helper()
+	before := time.Now()
+	closed := goDo(func() error { d.Close(); return nil })
+	synctest.Wait()
+	meanwhile()
+	<-closed
+	if took := time.Since(before); took > 10*time.Second {
+		t.Errorf("Close took %v", took)
 	}
 }
 

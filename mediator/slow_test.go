@@ -265,7 +265,7 @@ func TestB21_EphemeralsAreBounded(t *testing.T) {
 		sender.leave()
 		behind.leave()
 		synctest.Wait()
-		time.Sleep(time.Second) // until the group is not in use any more
+		time.Sleep(time.Second) // of fake time, in which the store takes what could wait, and the group is given up
 		lines, told := log.lines("ephemeral messages lost"), 0
 		for _, line := range lines {
 			var of struct{ Lost int }
